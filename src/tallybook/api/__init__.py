@@ -1,0 +1,1 @@
+"""The HTTP edge: authenticate, bound, decode, call a flow, encode. No rules live here."""
