@@ -1,12 +1,15 @@
 """What can go wrong, by what the caller should do next.
 
 TallybookError
-├── Invalid        fix the request, then resend
-│   └── TooLarge   the same, and what is wrong is a size or a count
-├── Conflict       it already exists with different content; do not resend
-├── NotFound       check the name
-├── Busy           wait `retry_after_s`, then resend the same ids
-└── Corrupt        stored bytes fail their check; stop this process
+├── Invalid          fix the request, then resend
+│   └── TooLarge     the same, and what is wrong is a size or a count
+├── Unauthenticated  send a valid credential
+├── Forbidden        use a credential that has the scope
+├── Conflict         it already exists with different content; do not resend
+├── NotFound         check the name
+├── Busy             wait `retry_after_s`, then resend the same ids
+│   └── Throttled    the same, and the caller alone is the reason
+└── Corrupt          stored bytes fail their check; stop this process
 
 Every error has a `message` for people, at most 500 characters, and a `code` for programs,
 which never changes once released.
@@ -41,6 +44,18 @@ class TooLarge(Invalid):
     code = "TOO_LARGE"
 
 
+class Unauthenticated(TallybookError):
+    """Nobody we know: the credential is missing, malformed, unknown, revoked or expired."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(TallybookError):
+    """The credential is good, but not for this; use one with the scope that the message names."""
+
+    code = "FORBIDDEN"
+
+
 class Conflict(TallybookError):
     """It exists already, with other content, or its state forbids this; resending will not help."""
 
@@ -61,6 +76,12 @@ class Busy(TallybookError):
     def __init__(self, message: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.retry_after_s = retry_after_s
+
+
+class Throttled(Busy):
+    """Too many requests from one organisation; wait, then resend."""
+
+    code = "THROTTLED"
 
 
 class Corrupt(TallybookError):

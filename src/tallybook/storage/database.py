@@ -7,6 +7,7 @@ Commits are synchronous: after `write()` returns, the change survives loss of po
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tallybook.core.decimals import EXACT, plain_text
 from tallybook.core.errors import Busy, Corrupt
 
 BUSY_TIMEOUT_S = 10  # longer than any transaction here takes; a waiter past it is told to come back
@@ -28,7 +30,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._reader = engine.execution_options(tallybook_begin="BEGIN")
         self._writer = engine.execution_options(tallybook_begin="BEGIN IMMEDIATE")
-        self._engine = engine
+        self.engine = engine
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -43,7 +45,7 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 def open_database(path: Path, *, cache_kib: int = CACHE_KIB_DEFAULT) -> Database:
@@ -76,12 +78,18 @@ def _engine(path: Path, cache_kib: int) -> Engine:
             f"wal_autocheckpoint = {WAL_PAGES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("exact_add", 2, _exact_add, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("tallybook_begin", "BEGIN"))
 
     return engine
+
+
+def _exact_add(augend: str, addend: str) -> str:
+    """Add decimal text inside the transaction: SQLite's own `+` would make binary floats of it."""
+    return plain_text(EXACT.add(Decimal(augend), Decimal(addend)))
 
 
 @contextmanager

@@ -179,6 +179,7 @@ pricing_schedule = Table(
     Column("start_date", Text, primary_key=True),
     Column("end_date", Text, nullable=False),  # exclusive; 9999-01-01 is for ever
     Column("schedule_id", Text, nullable=False),
+    Column("association_date", Text, nullable=False),  # the day an anniversary cycle is counted from
     Column("plan_id", Text, nullable=False),
     Column("plan_version", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),

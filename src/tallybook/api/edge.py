@@ -1,0 +1,217 @@
+"""The two hot routes, as plain ASGI in front of the framework: `POST /ingest` and `POST /ingestBatch`.
+
+Order of work: who is it, how large is it, read it, expand it, check it, log it, answer. Nothing is answered before the
+commit that holds the body.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from tallybook import telemetry
+from tallybook.api.errors import error_reply
+from tallybook.config import Settings
+from tallybook.core.errors import Invalid, TallybookError, Throttled, TooLarge
+from tallybook.core.event import CheckedBody, check_batch, check_single
+from tallybook.core.credential import Identity
+from tallybook.flows.authenticate import Authenticator
+from tallybook.flows.ingest import Intake
+from tallybook.storage.interfaces import EventLog, Record
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_JSON = (b"content-type", b"application/json")
+_ACCEPTED = b'{"success":true}'
+_CHECKS: dict[str, Callable[[bytes], CheckedBody]] = {"/ingest": check_single, "/ingestBatch": check_batch}
+_BATCH_STATUS_NAMES = {207: "MultiStatus", 400: "BadRequest", 422: "UnprocessableEntity"}
+
+
+class _Disconnected(Exception):
+    """The client went away before it had sent its body; nothing was accepted."""
+
+
+class Edge:
+    """An ASGI application: the ingest routes here, everything else in `application`."""
+
+    def __init__(self, settings: Settings, log: EventLog, authenticator: Authenticator, application: Application) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self._application = application
+        self._limiter = _rate_limiter(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._intake: Intake[asyncio.Future[None]] = Intake(
+            log, backlog_bytes_max=settings.backlog_bytes_max, settle=self._settle
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        check = _CHECKS.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if check is None:
+            await self._application(scope, receive, send)
+            return
+        try:
+            status, body, headers = await self._ingest(scope, receive, check)
+        except TallybookError as error:
+            status, body, headers = error_reply(error)
+        except _Disconnected:
+            return
+        except Exception:
+            telemetry.log.exception("a request with events failed")
+            telemetry.internal_errors.inc()
+            status, body, headers = error_reply(None)
+        telemetry.requests.labels(scope["path"], status).inc()
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def close(self) -> None:
+        """Write what was taken, then take no more."""
+        self._intake.close()
+
+    async def _ingest(
+        self, scope: Scope, receive: Receive, check: Callable[[bytes], CheckedBody]
+    ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        headers = dict(scope["headers"])
+        identity = await self._identify(headers)
+        identity.require("ingest")
+        self._throttle(identity)
+        body = await self._body(headers, receive)
+        checked = check(body)
+        if checked.event_count:
+            await self._append(identity, checked)
+            telemetry.events_accepted.inc(checked.event_count)
+        if not checked.rejections:
+            return 202, _ACCEPTED, [_JSON]
+        telemetry.events_refused.inc(len(checked.rejections))
+        return _refusal(checked)
+
+    async def _identify(self, headers: dict[bytes, bytes]) -> Identity:
+        authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
+        known = self._authenticator.cached(authorization, api_key)
+        return known or await asyncio.to_thread(self._authenticator.identify, authorization, api_key)
+
+    def _throttle(self, identity: Identity) -> None:
+        if self._limiter is None:
+            return
+        strategy, rate = self._limiter
+        if not strategy.hit(rate, identity.organisation_id):
+            raise Throttled(f"more than {rate.amount} requests with events in a second; wait, then resend")
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        maximum = self._settings.body_bytes_max
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced[:20]) > maximum:
+            raise _too_large(maximum)
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"identity", b"gzip"):
+            raise Invalid("Content-Encoding: send the body as it is, or as gzip", code="UNSUPPORTED_ENCODING")
+        message = await receive()
+        body = message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        if message.get("more_body"):
+            body = await self._rest_of_body(body, receive, maximum)
+        if len(body) > maximum:
+            raise _too_large(maximum)
+        return _expanded(body, maximum) if encoding == b"gzip" else body
+
+    async def _rest_of_body(self, first: bytes, receive: Receive, maximum: int) -> bytes:
+        pieces = [first]
+        size = len(first)
+        try:
+            async with asyncio.timeout(self._settings.body_read_timeout_s):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Disconnected
+                    pieces.append(message.get("body", b""))
+                    size += len(pieces[-1])
+                    if size > maximum:
+                        raise _too_large(maximum)
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise Invalid("the request body did not arrive in time", code="BODY_TIMEOUT") from None
+        return b"".join(pieces)
+
+    async def _append(self, identity: Identity, checked: CheckedBody) -> None:
+        self._loop = asyncio.get_running_loop()
+        durable: asyncio.Future[None] = self._loop.create_future()
+        record = Record(
+            organisation_id=identity.organisation_id,
+            event_count=checked.event_count,
+            format=checked.format,
+            body=checked.body,
+        )
+        self._intake.submit(record, durable)
+        await durable
+
+    def _settle(self, tickets: Sequence[asyncio.Future[None]], error: TallybookError | None) -> None:
+        assert self._loop is not None, "a ticket was made on the loop before it can be settled"
+        self._loop.call_soon_threadsafe(_resolve, tickets, error)
+
+
+def _resolve(tickets: Iterable[asyncio.Future[None]], error: TallybookError | None) -> None:
+    for ticket in tickets:
+        if ticket.done():  # the client went away while it waited
+            continue
+        if error is None:
+            ticket.set_result(None)
+        else:
+            ticket.set_exception(error)
+
+
+def _rate_limiter(settings: Settings) -> tuple[FixedWindowRateLimiter, RateLimitItemPerSecond] | None:
+    if not settings.ingest_requests_per_s:
+        return None
+    return FixedWindowRateLimiter(MemoryStorage()), RateLimitItemPerSecond(settings.ingest_requests_per_s)
+
+
+def _expanded(body: bytes, maximum: int) -> bytes:
+    expander = zlib.decompressobj(wbits=31)
+    try:
+        expanded = expander.decompress(body, maximum + 1)
+    except zlib.error:
+        raise Invalid("the body is not gzip as Content-Encoding says", code="MALFORMED_GZIP") from None
+    if len(expanded) > maximum:
+        raise _too_large(maximum)
+    if not expander.eof or expander.unused_data:
+        raise Invalid("the gzip body is cut off or has something behind its end", code="MALFORMED_GZIP")
+    return expanded
+
+
+def _too_large(maximum: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {maximum} bytes; send fewer events at once", code="BODY_TOO_LARGE")
+
+
+def _refusal(checked: CheckedBody) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """The answer when some or all events were refused: exactly the six keys that every client generation knows."""
+    count = len(checked.rejections)
+    if checked.event_count:
+        status, message = 207, f"{count} of {count + checked.event_count} events were refused; the others are accepted"
+    else:
+        status = 422 if all(refusal.is_size for refusal in checked.rejections) else 400
+        message = checked.rejections[0].message
+        if count > 1:
+            message = f"all {count} events were refused; the first because {message}"
+    return (
+        status,
+        msgspec.json.encode(
+            {
+                "success": False,
+                "statusCode": status,
+                "name": _BATCH_STATUS_NAMES[status],
+                "message": message[:500],
+                "code": "EVENTS_REFUSED" if checked.event_count or count > 1 else checked.rejections[0].code,
+                "details": {"errors": checked.rejections},
+            }
+        ),
+        [_JSON],
+    )

@@ -1,0 +1,142 @@
+"""What an error looks like over HTTP: one table from exception to status, one body for all.
+
+The body is the interface's `ErrorResponse` (`message`, at most 500 characters) with a stable `code` beside it, which
+every client generation lets pass.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from tallybook import telemetry
+from tallybook.core.errors import (
+    MESSAGE_CHARACTERS_MAX,
+    Busy,
+    Conflict,
+    Corrupt,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TallybookError,
+    Throttled,
+    TooLarge,
+    Unauthenticated,
+)
+
+STATUS_OF: dict[type[TallybookError], HTTPStatus] = {
+    Invalid: HTTPStatus.BAD_REQUEST,
+    TooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    Conflict: HTTPStatus.BAD_REQUEST,  # no operation so far declares 409
+    NotFound: HTTPStatus.NOT_FOUND,
+    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    Throttled: HTTPStatus.TOO_MANY_REQUESTS,
+    Corrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The status of an exception is that of its nearest class in this table."""
+
+_FRAMEWORK_STATUS = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: HTTPStatus.UNPROCESSABLE_ENTITY}  # the interface's choice
+_FRAMEWORK_MESSAGE = {
+    HTTPStatus.NOT_FOUND: "no such route; see /openapi.json for those there are",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this route does not take that method; see /openapi.json for those it takes",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the request body is too large",
+}
+_FRAMEWORK_CODE = {
+    HTTPStatus.NOT_FOUND: "UNKNOWN_ROUTE",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BODY_TOO_LARGE",
+}
+_INTERNAL_MESSAGE = "something went wrong here; the server's log says what, and it was not your request's fault"
+
+
+class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Every answer that is not 2xx: what to do next for people, and a stable code for programs."""
+
+    message: Annotated[str, msgspec.Meta(max_length=MESSAGE_CHARACTERS_MAX)]
+    code: str
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """An error on its way out."""
+
+    status: int
+    body: ErrorResponse
+    headers: Mapping[str, str] = {}
+
+
+def failure_of(error: Exception | None) -> Failure:
+    """How to answer for an error; None and anything unknown is a 500 that tells nothing of the inside."""
+    match error:
+        case TallybookError():
+            return Failure(
+                status=_status_of(error),
+                body=ErrorResponse(message=error.message, code=error.code),
+                headers=_headers_of(error),
+            )
+        case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _framework_failure(error)
+        case _:
+            return Failure(
+                status=HTTPStatus.INTERNAL_SERVER_ERROR,
+                body=ErrorResponse(message=_INTERNAL_MESSAGE, code="INTERNAL_ERROR"),
+            )
+
+
+def error_reply(error: TallybookError | None) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Status, body and headers of the answer for an error, for code that speaks plain ASGI."""
+    failure = failure_of(error)
+    headers = [(b"content-type", b"application/json")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in failure.headers.items()]
+    return failure.status, msgspec.json.encode(failure.body), headers
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
+    """The framework's way here, for every exception of a route and of routing itself."""
+    failure = failure_of(error)
+    if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        telemetry.log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        telemetry.internal_errors.inc()
+    return Response(failure.body, status_code=failure.status, headers=dict(failure.headers))
+
+
+def _status_of(error: TallybookError) -> HTTPStatus:
+    return next(
+        (STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+
+
+def _headers_of(error: TallybookError) -> dict[str, str]:
+    match error:
+        case Busy():
+            return {"Retry-After": str(error.retry_after_s)}
+        case Unauthenticated():
+            return {"WWW-Authenticate": "Bearer"}
+        case _:
+            return {}
+
+
+def _framework_failure(error: HTTPException) -> Failure:
+    status = HTTPStatus(error.status_code)
+    if isinstance(error, ValidationException):
+        message = _parameter_problem(error)
+    else:
+        message = _FRAMEWORK_MESSAGE.get(status, error.detail)
+    return Failure(
+        status=_FRAMEWORK_STATUS.get(status, status),
+        body=ErrorResponse(message=message[:MESSAGE_CHARACTERS_MAX], code=_FRAMEWORK_CODE.get(status, Invalid.code)),
+        headers={name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"},
+    )
+
+
+def _parameter_problem(error: ValidationException) -> str:
+    """`pageSize: Expected int…` from the framework's list of what is wrong with the parameters."""
+    problems = error.extra if isinstance(error.extra, list) else []
+    for problem in problems:
+        if isinstance(problem, dict) and "message" in problem:
+            return f"{problem.get('key', 'request')}: {problem['message']}"
+    return error.detail

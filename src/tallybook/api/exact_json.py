@@ -1,0 +1,102 @@
+"""JSON bodies in and out, exactly: numbers are decimals, unknown fields are errors, and errors say where.
+
+The framework's own decoding would make binary floats of numbers and let `"1"` pass for 1.
+"""
+
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Response
+from litestar.dto import AbstractDTO
+from litestar.serialization import get_serializer
+from litestar.typing import FieldDefinition
+
+from tallybook.core.errors import Invalid
+
+T = TypeVar("T")
+
+UNSUPPORTED_CODE = "UNSUPPORTED"
+_NUL = b"\\u0000"  # raw control characters are no JSON, so only the escape can bring one in
+
+
+def decode_exactly(body: bytes, kind: type[T]) -> T:
+    """Decode a JSON body. Raises `Invalid`, naming the path: `attributes[1].name: …`."""
+    if _NUL in body:
+        raise Invalid("the character U+0000 (\\u0000) is not allowed")
+    try:
+        decoded: T = _decoder(kind).decode(body)
+    except msgspec.ValidationError as error:
+        raise Invalid(located(error)) from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"the body is not valid UTF-8 at byte {error.start}", code="MALFORMED_JSON") from None
+    except RecursionError:
+        raise Invalid("the body is nested too deeply", code="MALFORMED_JSON") from None
+    except msgspec.DecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}", code="MALFORMED_JSON") from None
+    return decoded
+
+
+def located(error: msgspec.ValidationError) -> str:
+    """Turn msgspec's `… - at `$.a[0].b`` into `a[0].b: …`."""
+    text, _, path = str(error).partition(" - at `$")
+    where = path.rstrip("`").lstrip(".")
+    return f"{where}: {text}" if where else text
+
+
+def refuse_unsupported(shape: msgspec.Struct, *names: str) -> None:
+    """Refuse what the interface knows and Tallybook does not do yet, unless it is empty. Raises `Invalid`.
+
+    `names` are attributes of `shape`.
+    """
+    wire_names = {field.name: field.encode_name for field in msgspec.structs.fields(shape)}
+    for name in names:
+        if not _asks_for_nothing(getattr(shape, name)):
+            raise Invalid(f"{wire_names[name]}: not supported; leave it out", code=UNSUPPORTED_CODE)
+
+
+def _asks_for_nothing(value: object) -> bool:
+    """Say whether it is absent, false or empty; some clients send the empty lists of an object that they do not use."""
+    return not value or (isinstance(value, dict) and not any(value.values()))
+
+
+class ExactResponse(Response[Any]):
+    """Answers with decimals as JSON numbers, to the last digit."""
+
+    def render(self, content: Any, media_type: str, enc_hook: Any = get_serializer()) -> bytes:  # noqa: B008
+        if isinstance(content, bytes | str):
+            return super().render(content, media_type, enc_hook)
+        return msgspec.json.Encoder(decimal_format="number", enc_hook=enc_hook).encode(content)
+
+
+class ExactBody(AbstractDTO[msgspec.Struct]):
+    """How the framework decodes the `data` of a handler: as `decode_exactly` does, into the handler's own type."""
+
+    model_type = msgspec.Struct
+
+    def decode_bytes(self, value: bytes) -> Any:
+        handler = self.asgi_connection.route_handler
+        return decode_exactly(value, handler.parsed_fn_signature.parameters["data"].annotation)
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        """Nothing to prepare: the types of the wire are the types of the handlers."""
+
+    @classmethod
+    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Any:
+        return schema_creator.for_field_definition(field_definition)
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Any:
+        raise AssertionError("fields are never copied")
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)

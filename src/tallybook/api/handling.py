@@ -1,0 +1,165 @@
+"""What every route shares: who calls, what it may do, strict parameters, the documented errors.
+
+A handler is a plain function that runs in a thread; it gets `identity` and `dependencies` by asking for them:
+
+    @reading("/customers/{customer_id:str}", operation_id="getCustomer", summary="Read a customer")
+    def get_customer(customer_id: str, identity: Identity, dependencies: Dependencies) -> CustomerShape: ...
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from anyio.to_thread import run_sync
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter, ParameterKwarg
+
+from tallybook.api.errors import ErrorResponse
+from tallybook.config import Settings
+from tallybook.core.credential import Identity, Scope
+from tallybook.core.errors import Invalid
+from tallybook.flows.authenticate import Authenticator
+from tallybook.flows.query import Events
+from tallybook.storage.database import Database
+
+BODY_BYTES_MAX = 1024 * 1024  # a plan with 50 cards of 10 slabs, the largest definition, has a third in five currencies
+QUERY_BYTES_MAX = 8192  # a paging token and some filters, the longest query there is a use for, have a tenth
+PATH_PARAMETER_CHARACTERS_MAX = 512  # the longest id there is, an event's
+
+PAGE_SIZE_MAX = 100
+PAGE_SIZE_DEFAULT = 20
+
+NextToken = Annotated[str | None, Parameter(query="nextToken", description="Where the page before ended; opaque.")]
+PageSize = Annotated[
+    int | None, Parameter(query="pageSize", description="Items on a page, normally 20.", ge=1, le=PAGE_SIZE_MAX)
+]
+
+Route = Callable[[Callable[..., Any]], HTTPRouteHandler]
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
+
+ERRORS: Mapping[int, ResponseSpec] = {
+    status.value: ResponseSpec(data_container=ErrorResponse, description=description, generate_examples=False)
+    for status, description in (
+        (HTTPStatus.BAD_REQUEST, "Fix the request, then resend."),
+        (HTTPStatus.UNAUTHORIZED, "Send a valid credential."),
+        (HTTPStatus.FORBIDDEN, "Use a credential that has the scope."),
+        (HTTPStatus.NOT_FOUND, "No such thing in this organisation."),
+        (HTTPStatus.UNPROCESSABLE_ENTITY, "Something is too large."),
+        (HTTPStatus.TOO_MANY_REQUESTS, "Wait as Retry-After says, then resend."),
+        (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong in the server."),
+        (HTTPStatus.SERVICE_UNAVAILABLE, "Wait as Retry-After says, then resend."),
+    )
+}
+
+
+class Dependencies:
+    """What the handlers work with."""
+
+    def __init__(self, *, settings: Settings, database: Database, authenticator: Authenticator, events: Events) -> None:
+        self.settings = settings
+        self.database = database
+        self.authenticator = authenticator
+        self.events = events
+
+
+def reading(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
+    """A GET route for keys with the scope `read`."""
+    return get(path, **_common(Scope.READ, operation_id, summary, tag))
+
+
+def asking(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
+    """A POST route that changes nothing, for keys with the scope `read`; answers 200."""
+    return post(path, status_code=HTTPStatus.OK, **_common(Scope.READ, operation_id, summary, tag))
+
+
+def writing(path: str, *, status: HTTPStatus, operation_id: str, summary: str, tag: str) -> Route:
+    """A POST route for keys with the scope `write`."""
+    return post(path, status_code=status, **_common(Scope.WRITE, operation_id, summary, tag))
+
+
+def for_any_credential(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
+    """A POST route for every valid key, whatever its scopes; answers 200."""
+    return post(path, status_code=HTTPStatus.OK, **_common(None, operation_id, summary, tag))
+
+
+def _common(scope: Scope | None, operation_id: str, summary: str, tag: str) -> dict[str, Any]:
+    return {
+        "guards": [_admitting(scope), _refuse_strange_parameters],
+        "operation_id": operation_id,
+        "summary": summary,
+        "tags": [tag],
+        "responses": ERRORS,
+        "sync_to_thread": True,
+    }
+
+
+# ---- before the body is read -------------------------------------------------------------------------------------
+
+
+def _admitting(scope: Scope | None) -> Guard:
+    """A guard that finds out who calls, keeps that for the handler, and refuses a key without the scope."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        headers = dict(connection.scope["headers"])
+        authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
+        authenticator: Authenticator = connection.app.state.dependencies.authenticator
+        identity = authenticator.cached(authorization, api_key)
+        if identity is None:
+            identity = await run_sync(authenticator.identify, authorization, api_key)
+        if scope is not None:
+            identity.require(scope)
+        connection.scope["user"] = identity
+
+    return guard
+
+
+async def _refuse_strange_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    for name, value in connection.path_params.items():
+        check_text_parameter(str(value), name)
+        if len(str(value)) > PATH_PARAMETER_CHARACTERS_MAX:
+            raise Invalid(f"{name}: at most {PATH_PARAMETER_CHARACTERS_MAX} characters")
+    query = connection.scope["query_string"]
+    if not query:
+        return
+    if len(query) > QUERY_BYTES_MAX:
+        raise Invalid(f"the query string is longer than {QUERY_BYTES_MAX} bytes")
+    known = _query_parameters(handler)
+    seen: set[str] = set()
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            raise Invalid(f"unknown query parameter {name[:60]!r}; known: {', '.join(sorted(known)) or 'none'}")
+        if name in seen:
+            raise Invalid(f"query parameter {name!r} stands there twice")
+        seen.add(name)
+        check_text_parameter(value, name)
+
+
+def check_text_parameter(text: str, name: str) -> None:
+    """Refuse text that no id can be: with U+0000 or half a character in it. Raises `Invalid`."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise Invalid(f"{name}: has characters that are not allowed")
+
+
+def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
+    definitions = [field.kwarg_definition for field in handler.parsed_fn_signature.parameters.values()]
+    return frozenset(
+        definition.query for definition in definitions if isinstance(definition, ParameterKwarg) and definition.query
+    )
+
+
+# ---- what handlers may ask for -----------------------------------------------------------------------------------
+
+
+def provide_identity(request: Any) -> Identity:
+    """Who calls, as the guard found out."""
+    identity: Identity = request.scope["user"]
+    return identity
+
+
+def provide_dependencies(request: Any) -> Dependencies:
+    """What `create_application` was given."""
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies

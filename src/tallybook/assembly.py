@@ -1,0 +1,93 @@
+"""Settings turned into connected objects; the only place that names a backend."""
+
+from tallybook.api.application import Dependencies, create_application
+from tallybook.api.edge import Edge
+from tallybook.config import Settings
+from tallybook.flows.archive import Archive
+from tallybook.flows.authenticate import Authenticator
+from tallybook.flows.bill import Billing
+from tallybook.flows.definitions import Definitions
+from tallybook.flows.meter import Metering
+from tallybook.flows.query import Events
+from tallybook.storage import credentials
+from tallybook.storage.blocks import BlockStore
+from tallybook.storage.catalog import Catalog
+from tallybook.storage.database import Database, migrate, open_database
+from tallybook.storage.lake import DeltaLake
+from tallybook.storage.ledger import Ledger
+from tallybook.storage.log_sqlite import SqliteEventLog, now_microseconds
+from tallybook.storage.usage import UsageStore
+
+PARTITION = 0  # the embedded log has one
+
+
+def prepare(settings: Settings) -> None:
+    """Make the data folder, or bring it to the present layout."""
+    migrate(settings.database_path)
+    SqliteEventLog(settings.log_path)
+    DeltaLake(settings.lake_path)
+
+
+def database(settings: Settings) -> Database:
+    return open_database(settings.database_path)
+
+
+def event_log(settings: Settings) -> SqliteEventLog:
+    return SqliteEventLog(settings.log_path)
+
+
+def usage_store(settings: Settings, over: Database) -> UsageStore:
+    return UsageStore(over, event_key_hours=settings.event_key_days * 24)
+
+
+def authenticator(settings: Settings) -> Authenticator:
+    return Authenticator(database(settings))
+
+
+def has_api_keys(settings: Settings) -> bool:
+    with database(settings).read() as connection:
+        return credentials.has_api_keys(connection)
+
+
+def billing(settings: Settings) -> "Bills":
+    return Bills(settings)
+
+
+def metering(settings: Settings, log: SqliteEventLog) -> Metering:
+    over = open_database(settings.database_path, cache_kib=settings.database_cache_mib * 1024)
+    return Metering(
+        log,
+        usage_store(settings, over),
+        Definitions(Catalog(over)),
+        partition=PARTITION,
+        batch_records_max=settings.meter_batch_records_max,
+        batch_bytes_max=settings.meter_batch_bytes_max,
+        plan_required=bool(settings.plan_required),
+        clock=now_microseconds,
+    )
+
+
+def archive(settings: Settings) -> Archive:
+    return Archive(
+        BlockStore(database(settings)), DeltaLake(settings.lake_path), event_log(settings), partition=PARTITION
+    )
+
+
+def events(settings: Settings, over: Database) -> Events:
+    return Events(
+        event_log(settings),
+        BlockStore(over),
+        DeltaLake(settings.lake_path),
+        usage_store(settings, over),
+        Catalog(over),
+        partition=PARTITION,
+    )
+
+
+def edge(settings: Settings) -> Edge:
+    over = database(settings)
+    authenticator = Authenticator(over)
+    application = create_application(
+        Dependencies(settings=settings, database=over, authenticator=authenticator, events=events(settings, over))
+    )
+    return Edge(settings, event_log(settings), authenticator, application)

@@ -1,0 +1,119 @@
+"""The command line. Options double as environment variables: `--data-dir` is `TALLYBOOK_DATA_DIR`."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from tallybook import assembly, telemetry, workers
+from tallybook.config import Settings, read_settings
+from tallybook.core.credential import Scope
+from tallybook.core.errors import Invalid, TallybookError
+from tallybook.supervise import serve as supervise
+
+app = typer.Typer(
+    name="tallybook",
+    help="Usage metering and billing: events in, invoices out, exact and exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+keys = typer.Typer(help="API keys: make, list and revoke them.", no_args_is_help=True)
+verify = typer.Typer(help="Recompute what is stored, and say the first difference if there is one.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+app.add_typer(verify, name="verify")
+
+DataDir = Annotated[
+    str | None, typer.Option("--data-dir", envvar="TALLYBOOK_DATA_DIR", help="Folder that holds everything.")
+]
+Host = Annotated[str | None, typer.Option("--host", envvar="TALLYBOOK_HOST", help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option("--port", envvar="TALLYBOOK_PORT", help="Port to listen on.")]
+Workers = Annotated[int | None, typer.Option("--workers", envvar="TALLYBOOK_WORKERS", help="API processes.")]
+Organisation = Annotated[
+    str, typer.Option("--organisation", envvar="TALLYBOOK_ORGANISATION", help="Whose data; made when it is new.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Supervised = Annotated[int, typer.Option("--supervised-by", hidden=True)]
+
+
+def main() -> None:
+    """Run the command line; an error is one line on standard error and exit status 1."""
+    with _errors_said():
+        app()
+
+
+@contextmanager
+def _errors_said() -> Iterator[None]:
+    try:
+        yield
+    except TallybookError as error:
+        typer.echo(f"tallybook: {error.message}", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
+    """Run everything on this machine: API, metering, archive and billing, over one data folder."""
+    settings = read_settings(os.environ, data_dir=data_dir, host=host, port=port, workers=workers)
+    telemetry.log_to_stderr("serve")
+    supervise(settings)
+
+
+@app.command()
+def api(data_dir: DataDir = None, host: Host = None, port: Port = None, supervised_by: Supervised = 0) -> None:
+    """Run one API process."""
+    settings = read_settings(os.environ, data_dir=data_dir, host=host, port=port)
+    _run(workers.run_api, settings, "api", supervised_by)
+
+
+@app.command()
+def meter(data_dir: DataDir = None, supervised_by: Supervised = 0) -> None:
+    """Run one metering process. A second one on the same data is safe: it changes nothing the first has done."""
+    _run(workers.run_meter, read_settings(os.environ, data_dir=data_dir), "meter", supervised_by)
+
+
+@app.command()
+def archive(data_dir: DataDir = None, supervised_by: Supervised = 0) -> None:
+    """Run one archive process, which moves metered events to the lake."""
+    _run(workers.run_archive, read_settings(os.environ, data_dir=data_dir), "archive", supervised_by)
+
+
+def _run(loop: Callable[[Settings], None], settings: Settings, process: str, supervised_by: int) -> None:
+    telemetry.log_to_stderr(process)
+    if supervised_by:
+        workers.die_with(supervised_by)
+    else:
+        assembly.prepare(settings)
+    loop(settings)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for; shown in lists.")],
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option("--scope", help="What it may do; may be repeated. Without it: ingest, read and write."),
+    ] = None,
+    organisation: Organisation = "default",
+    data_dir: DataDir = None,
+) -> None:
+    """Make an API key and print its secret, alone, on standard output. It is shown this once."""
+    settings = read_settings(os.environ, data_dir=data_dir)
+    assembly.prepare(settings)
+    scopes = scope or [Scope.INGEST, Scope.READ, Scope.WRITE]
+    typer.echo(assembly.authenticator(settings).create_key(organisation, name, scopes))
+
+
+def _instant(text: str | None) -> datetime:
+    """Parse `--as-of`: an ISO 8601 date or time; without an offset it is UTC."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"--as-of: {text!r} is not a date or time such as 2024-02-01 or 2024-02-01T00:00:00Z") from None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -1,0 +1,368 @@
+"""A usage meter: which events count, and how many units each is worth.
+
+Meters are checked when they are saved. For metering, all meters of an event schema become one generated Python
+function, so that what they share is done once per event. Rules themselves are in `expression`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+
+from msgspec import Struct
+
+from tallybook.core import expression_functions as functions
+from tallybook.core.decimals import DECIMAL_TEXT, QUANTITY_DIGITS_MAX
+from tallybook.core.errors import Conflict, Invalid, TallybookError, TooLarge
+from tallybook.core.event_schema import (
+    DESCRIPTION_CHARACTERS_MAX,
+    EventSchema,
+    Field,
+    FieldKind,
+    check_length,
+    check_name,
+    field_with_full_name,
+    fields_named,
+)
+from tallybook.core.expression import Constant, Kind, Operand, Operation, Rule, parse_rule
+from tallybook.core.expression_compiler import SourceWriter, uses_data, write_condition, write_rule
+from tallybook.core.expression_functions import ExpressionError, Place
+
+BILLABLE_NAME_CHARACTERS_MAX = 255  # the interface's limit
+MATCHER_CHARACTERS_MAX = 1_500  # the interface's limit
+COMPUTATION_CHARACTERS_MAX = 500  # the interface's limit
+COMPUTATION_ID_CHARACTERS_MAX = 50  # the interface's limit
+COMPUTATIONS_MAX = 50  # the interface names none; bounds the code generated for one meter
+FILTERS_MAX = 50  # the interface names none; a schema has at most 100 fields
+FILTER_VALUE_CHARACTERS_MAX = 200  # no dimension's value is longer
+REASON_CHARACTERS_MAX = 250  # the interface's limit for an event's status description
+
+UnitsFunction = Callable[[Mapping[str, str], Mapping[str, str]], tuple[Decimal | None, ...]]
+"""From an event's attributes (decimal text) and dimensions (text), by name, to units per meter; None: filtered out."""
+
+_ONE = Decimal(1)
+_FAILURES = (ExpressionError, ArithmeticError)
+
+
+class MeterStatus(StrEnum):
+    """Only an ACTIVE meter counts."""
+
+    DRAFT = "DRAFT"
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+    ARCHIVED = "ARCHIVED"
+
+
+METER_TRANSITIONS: Mapping[MeterStatus, frozenset[MeterStatus]] = {
+    MeterStatus.DRAFT: frozenset({MeterStatus.ACTIVE, MeterStatus.ARCHIVED}),
+    MeterStatus.ACTIVE: frozenset({MeterStatus.INACTIVE}),
+    MeterStatus.INACTIVE: frozenset({MeterStatus.ACTIVE, MeterStatus.ARCHIVED}),
+    MeterStatus.ARCHIVED: frozenset(),
+}
+
+
+class Aggregation(StrEnum):
+    """COUNT adds 1 per match, SUM what the computation yields."""
+
+    COUNT = "COUNT"
+    SUM = "SUM"
+
+
+class MeterFilter(Struct, frozen=True, kw_only=True):
+    """The event's field must equal `value`: as text for a dimension, as a number for an attribute."""
+
+    field: str
+    value: str
+
+
+class Computation(Struct, frozen=True, kw_only=True):
+    """Units of an event for which `matcher` is truthy (absent: for every event). Both are rules as JSON text."""
+
+    id: str | None = None
+    matcher: str | None = None
+    computation: str
+    order: int = 0
+
+
+class UsageMeter(Struct, frozen=True, kw_only=True):
+    """One version of a meter. Every filter must hold; all computations that match then add up."""
+
+    meter_id: str
+    version: int
+    name: str
+    billable_name: str | None = None
+    description: str | None = None
+    status: MeterStatus
+    aggregation: Aggregation
+    schema_name: str | None = None
+    filters: tuple[MeterFilter, ...] = ()
+    computations: tuple[Computation, ...] = ()
+
+
+class UnitsInvalid(TallybookError):
+    """A meter that matches the event yields no quantity; `message` says which meter and why."""
+
+    code = "UNITS_INVALID"
+
+    def __init__(self, meter: UsageMeter, reason: str) -> None:
+        super().__init__(f"usage meter {meter.name!r}: {reason}"[:REASON_CHARACTERS_MAX])
+        self.meter_id = meter.meter_id
+        self.reason = reason
+
+
+# ---- saving and changing ---------------------------------------------------------------------------------------
+
+
+def check_usage_meter(meter: UsageMeter, schema: EventSchema | None) -> None:
+    """Raise `Invalid`, naming the first thing that is wrong, unless the meter may be saved.
+
+    `schema` is the one the meter names. A meter without one takes usage that is booked on it, and reads no events.
+    """
+    check_name(meter.name, "name")
+    check_length(meter.billable_name, BILLABLE_NAME_CHARACTERS_MAX, "billableName")
+    check_length(meter.description, DESCRIPTION_CHARACTERS_MAX, "description")
+    if schema is None:
+        if meter.filters or meter.computations:
+            raise Invalid("eventSchemaName: filters and computations need an event schema to read from")
+        return
+    assert schema.name == meter.schema_name, "a meter is checked against the schema it names"
+    if len(meter.filters) > FILTERS_MAX:
+        raise TooLarge(f"filters: at most {FILTERS_MAX}, found {len(meter.filters)}")
+    if len(meter.computations) > COMPUTATIONS_MAX:
+        raise TooLarge(f"computations: at most {COMPUTATIONS_MAX}, found {len(meter.computations)}")
+    if meter.aggregation is Aggregation.SUM and not meter.computations:
+        raise Invalid("computations: SUM needs one that says what to add")
+    for index, computation in enumerate(meter.computations):
+        place = f"computations[{index}]"
+        check_length(computation.id, COMPUTATION_ID_CHARACTERS_MAX, f"{place}.id")
+        check_length(computation.matcher, MATCHER_CHARACTERS_MAX, f"{place}.matcher")
+        check_length(computation.computation, COMPUTATION_CHARACTERS_MAX, f"{place}.computation")
+    for inline in (True, False):
+        _compiled(schema, [meter], inline=inline)
+
+
+def check_meter_transition(current: MeterStatus, wanted: MeterStatus) -> None:
+    """Raise `Conflict` unless `METER_TRANSITIONS` has a way from `current` to `wanted`."""
+    if wanted not in METER_TRANSITIONS[current]:
+        raise Conflict(f"a usage meter that is {current} cannot become {wanted}")
+
+
+# ---- metering --------------------------------------------------------------------------------------------------
+
+
+def compile_meters(schema: EventSchema, meters: Sequence[UsageMeter]) -> UnitsFunction:
+    """Make one function for all meters of a schema; its results are in the order of `meters`.
+
+    It takes events that carry every field of the schema, with attribute values that are decimal text. It raises
+    `UnitsInvalid` for the first meter that matches an event but yields no quantity within bounds.
+    """
+    generated = _compiled(schema, meters, inline=True)
+    one_by_one = _OneByOne(schema, meters)
+
+    def units_of(attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> tuple[Decimal | None, ...]:
+        try:
+            return generated(attributes, dimensions)
+        except _FAILURES:  # it does not say which meter
+            return one_by_one(attributes, dimensions)
+
+    return units_of
+
+
+class _OneByOne:
+    """The meters of a schema, each with a function of its own that names the place where it fails."""
+
+    def __init__(self, schema: EventSchema, meters: Sequence[UsageMeter]) -> None:
+        self._schema = schema
+        self._meters = meters
+        self._functions: list[UnitsFunction] = []
+
+    def __call__(self, attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> tuple[Decimal | None, ...]:
+        if not self._functions:  # most schemas never need them
+            self._functions = [_compiled(self._schema, [meter], inline=False) for meter in self._meters]
+        units: list[Decimal | None] = []
+        for meter, function in zip(self._meters, self._functions, strict=True):
+            try:
+                units.extend(function(attributes, dimensions))
+            except ExpressionError as error:
+                raise UnitsInvalid(meter, error.message) from None
+            except ArithmeticError:
+                raise UnitsInvalid(meter, "the sum of its computations has too many digits") from None
+        return tuple(units)
+
+
+def _compiled(schema: EventSchema, meters: Sequence[UsageMeter], *, inline: bool) -> UnitsFunction:
+    return _MetersWriter(schema, SourceWriter(inline=inline)).function(meters)
+
+
+class _MetersWriter:
+    """Writes the meters of a schema as one function; each field that is read becomes a local variable, once."""
+
+    def __init__(self, schema: EventSchema, writer: SourceWriter) -> None:
+        self._schema = schema
+        self._writer = writer
+        self._loads: list[str] = []
+        self._locals: dict[Field, Operand] = {}
+        self._decimal = writer.constant(Decimal)
+        self._units = writer.constant(_units)
+        self._bounded = writer.constant(functions.bounded)
+        self._text = writer.constant(str)
+        self._length = writer.constant(len)
+        self._needs_data = False
+
+    def function(self, meters: Sequence[UsageMeter]) -> UnitsFunction:
+        results = [self._writer.new_name("u") for _ in meters]
+        lines = [line for meter, result in zip(meters, results, strict=True) for line in self._meter(meter, result)]
+        data = [self._data()] if self._needs_data else []
+        return self._writer.function(
+            parameters=["attributes", "dimensions"],
+            body=[*self._loads, *data, *lines, f"return ({''.join(f'{result}, ' for result in results)})"],
+        )
+
+    def _meter(self, meter: UsageMeter, result: str) -> list[str]:
+        if not meter.computations:
+            return self._plain_count(meter, result)
+        lines = [f"{result} = None"]
+        indent = ""
+        if meter.filters:
+            lines.append(f"if {self._filters(meter.filters)}:")
+            indent = "    "
+        several = len(meter.computations) > 1
+        for index, computation in sorted(enumerate(meter.computations), key=lambda pair: pair[1].order):
+            written = self._computation(meter, computation, f"computations[{index}]", result, several=several)
+            lines.extend(f"{indent}{line}" for line in written)
+        if several and meter.aggregation is Aggregation.SUM:
+            check = self._check(result, Place("+", "the sum of computations"))
+            lines += [f"if {result} is not None:", *(f"    {line}" for line in check)]
+        return lines
+
+    def _plain_count(self, meter: UsageMeter, result: str) -> list[str]:
+        if meter.aggregation is Aggregation.SUM:
+            raise Invalid("computations: SUM needs one that says what to add")
+        one = self._writer.constant(_ONE)
+        return [f"{result} = {f'{one} if {self._filters(meter.filters)} else None' if meter.filters else one}"]
+
+    def _computation(
+        self, meter: UsageMeter, computation: Computation, place: str, result: str, *, several: bool
+    ) -> list[str]:
+        before, condition = self._matcher(computation, f"{place}.matcher")
+        units = self._writer.new_name("n") if several else result
+        lines = self._units_lines(meter, computation, f"{place}.computation", units)
+        if several:
+            lines.append(f"{result} = {units} if {result} is None else exact_add({result}, {units})")
+        if condition is None:
+            return lines
+        return [*before, f"if {condition}:", *(f"    {line}" for line in lines)]
+
+    def _matcher(self, computation: Computation, place: str) -> tuple[tuple[str, ...], str | None]:
+        if computation.matcher is None:
+            return (), None
+        rule = _parsed(computation.matcher, place)
+        before, value = self._rule(rule, place)
+        return before, write_condition(value)
+
+    def _units_lines(self, meter: UsageMeter, computation: Computation, place: str, units: str) -> list[str]:
+        rule = _parsed(computation.computation, place)
+        if meter.aggregation is Aggregation.COUNT:
+            _check_counts_one(rule, place)
+            return [f"{units} = {self._writer.constant(_ONE)}"]
+        _check_may_be_quantity(rule, place)
+        before, value = self._rule(rule, place)
+        if value.kind is Kind.BOOLEAN:
+            raise Invalid(f"{place}: yields true or false, not a quantity; use it as the matcher")
+        if value.kind is not Kind.NUMBER:
+            root = self._writer.constant(rule.root.place)
+            return [*before, f"{units} = {self._units}({root}, {value.source})"]
+        lines = [*before, f"{units} = {value.source}"]
+        if isinstance(rule.root, Constant) or (isinstance(rule.root, Operation) and rule.root.operator == "var"):
+            return lines  # within bounds since it was read
+        return [*lines, *self._check(units, rule.root.place)]
+
+    def _check(self, units: str, place: Place) -> list[str]:
+        """A cheap test that most quantities pass: few digits, near the point. The rest take the full one."""
+        most = QUANTITY_DIGITS_MAX // 2
+        few = f"-{most} < {units}.adjusted() < {most} and {self._length}({self._text}({units})) < {most}"
+        return [f"if not ({few}):", f"    {self._bounded}({self._writer.constant(place)}, {units})"]
+
+    def _rule(self, rule: Rule, place: str) -> tuple[tuple[str, ...], Operand]:
+        self._needs_data = self._needs_data or uses_data(rule.root)
+        try:
+            written = write_rule(rule, self._writer, data="data", find_variable=self._variable)
+        except Invalid as error:
+            raise type(error)(f"{place}: {error.message}") from None
+        return written.before, written.value
+
+    def _filters(self, filters: Sequence[MeterFilter]) -> str:
+        return " and ".join(self._filter(each, f"filters[{index}]") for index, each in enumerate(filters))
+
+    def _filter(self, each: MeterFilter, place: str) -> str:
+        field = _filter_field(self._schema, each.field, place)
+        check_length(each.value, FILTER_VALUE_CHARACTERS_MAX, f"{place}.value")
+        wanted: str | Decimal = each.value
+        if field.kind is FieldKind.ATTRIBUTE:
+            if not DECIMAL_TEXT.fullmatch(each.value):
+                raise Invalid(f"{place}.value: {each.field!r} is an attribute, and {each.value!r} is not a number")
+            wanted = Decimal(each.value)
+        return f"{self._load(field).source} == {self._writer.constant(wanted)}"
+
+    def _variable(self, full_name: str) -> Operand | None:
+        field = field_with_full_name(self._schema, full_name)
+        return None if field is None else self._load(field)
+
+    def _load(self, field: Field) -> Operand:
+        if field not in self._locals:
+            local = self._writer.new_name("v")
+            value = f"{field.kind}[{self._writer.constant(field.name)}]"
+            if field.kind is FieldKind.ATTRIBUTE:
+                self._loads.append(f"{local} = {self._decimal}({value})")
+                self._locals[field] = Operand(local, Kind.NUMBER)
+            else:
+                self._loads.append(f"{local} = {value}")
+                self._locals[field] = Operand(local, Kind.TEXT)
+        return self._locals[field]
+
+    def _data(self) -> str:
+        """What `missing` looks into: the event by the full names of its fields, singular and plural."""
+        members = [
+            f"{self._writer.constant(prefix)}: {kind}" for kind in FieldKind for prefix in (kind.value, kind.value[:-1])
+        ]
+        return f"data = {{{', '.join(members)}}}"
+
+
+def _units(place: Place, value: object) -> Decimal:
+    return functions.bounded(place, functions.number(place, value))
+
+
+def _parsed(text: str, place: str) -> Rule:
+    try:
+        return parse_rule(text)
+    except Invalid as error:
+        raise type(error)(f"{place}: {error.message}") from None
+
+
+def _check_counts_one(rule: Rule, place: str) -> None:
+    match rule.root:
+        case Constant(value=value) if value is True or functions.number_or_none(value) == _ONE:
+            return
+        case _:
+            raise Invalid(f"{place}: COUNT adds 1 per match, so its computation is 1")
+
+
+def _check_may_be_quantity(rule: Rule, place: str) -> None:
+    match rule.root:
+        case Constant(value=value) if functions.number_or_none(value) is None:
+            raise Invalid(f"{place}: yields no quantity")
+        case _:
+            return
+
+
+def _filter_field(schema: EventSchema, name: str, place: str) -> Field:
+    found = fields_named(schema, name)
+    if not found:
+        raise Invalid(f"{place}.field: the schema has no field {name[:60]!r}")
+    if len(found) > 1:
+        raise Invalid(
+            f"{place}.field: {name!r} is an attribute and a dimension; write attributes.{name} or dimensions.{name}"
+        )
+    allowed = {field for each in schema.filter_fields for field in fields_named(schema, each)}
+    if allowed and found[0] not in allowed:
+        raise Invalid(f"{place}.field: {name!r} is not among the schema's filterFields")
+    return found[0]

@@ -1,0 +1,58 @@
+"""From the database's blocks to the lake: every row once, in large pieces, for ever.
+
+The lake's commit carries the position it reaches. After a crash between that commit and the deletion of the blocks, the
+position says which blocks the lake already holds: they are deleted, and nothing is appended.
+"""
+
+from collections.abc import Callable
+
+from tallybook.storage.blocks import BlockStore
+from tallybook.storage.interfaces import EventLog, Lake
+
+BLOCKS_BYTES_MAX = 24 * 1024 * 1024  # compressed; some 400,000 rows, which take about 500 MB for a moment
+
+
+class Archive:
+    """The archive flow of one partition."""
+
+    def __init__(
+        self,
+        blocks: BlockStore,
+        lake: Lake,
+        log: EventLog,
+        *,
+        partition: int,
+        crash_point: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`crash_point` is called between the append and the deletion, where a crash test may kill the process."""
+        self._blocks = blocks
+        self._lake = lake
+        self._log = log
+        self._partition = partition
+        self._crash_point = crash_point
+
+    def waiting_rows(self) -> int:
+        """How many rows the database holds for the lake."""
+        return self._blocks.row_count(self._partition)
+
+    def archive_waiting(self) -> int:
+        """Move the oldest blocks, up to a bound, to the lake; return how many rows that were."""
+        self._release(self._lake.position(self._partition))
+        piece = self._blocks.oldest(self._partition, bytes_max=BLOCKS_BYTES_MAX)
+        if not piece:
+            return 0
+        through = piece[-1].last_position
+        self._lake.append([block.rows for block in piece], partition=self._partition, through=through)
+        self._crash_point()
+        self._release(through)
+        return sum(block.row_count for block in piece)
+
+    def compact(self) -> None:
+        """Join the lake's small files when there are many."""
+        self._lake.compact()
+
+    def _release(self, through: int) -> None:
+        """Delete the blocks and the log records whose rows the lake holds for good."""
+        self._blocks.delete(self._partition, through=through)
+        while self._log.trim(through=through):
+            pass

@@ -1,0 +1,258 @@
+"""Reading events back, with their verdicts: from the log, the database's blocks and the lake as if they were one.
+
+The order of reading makes it so. The metered position is read first: what lies behind it is in progress. Then the blocks,
+then the lake, whose position says which of the blocks it holds already. An event that moves on meanwhile is seen once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+
+import msgspec
+from arro3.core import Table
+
+from tallybook.core.account import Account
+from tallybook.core.event import decode_event, logged_parts
+from tallybook.core.ingestion_status import IngestionStatus
+from tallybook.core.instant import EPOCH, microseconds_since_1970
+from tallybook.core.period import cycle_containing
+from tallybook.core.price_plan import PricePlan, PricingSchedule, schedule_on
+from tallybook.flows.meter import event_key_of
+from tallybook.storage.blocks import Block, BlockStore
+from tallybook.storage.catalog import Catalog
+from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of
+from tallybook.storage.interfaces import EventLog, LoggedRecord
+from tallybook.storage.lake import DeltaLake, LakeSnapshot, literal
+from tallybook.storage.usage import UsageStore
+
+PAGE_EVENTS_MAX = 50  # the interface's limit
+LOG_RECORDS_PER_LOOK = 200  # records decoded at once while looking for events in progress
+
+Place = tuple[int, int]  # position in the log, index in its record
+
+
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to list; None is any. `account_id` also matches the reference as sent."""
+
+    status: IngestionStatus | None = None
+    account_id: str | None = None
+    schema_name: str | None = None
+
+    def matches(self, row: EventRow) -> bool:
+        return (
+            (self.status is None or row.status == self.status.value)
+            and (self.account_id is None or self.account_id in (row.account_id, row.account_reference))
+            and (self.schema_name is None or row.schema_name == self.schema_name)
+        )
+
+
+class BilledBy(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan, schedule and cycle that an event's usage is billed by."""
+
+    plan: PricePlan
+    schedule: PricingSchedule
+    cycle_start: date
+    cycle_end: date
+
+
+class EventTrace(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with everything that was made of it."""
+
+    row: EventRow
+    account: Account | None
+    meter_names: dict[str, str]
+    billed_by: BilledBy | None
+
+
+class Events:
+    """Every accepted event of one partition, wherever it rests."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        blocks: BlockStore,
+        lake: DeltaLake,
+        usage_store: UsageStore,
+        catalog: Catalog,
+        *,
+        partition: int,
+    ) -> None:
+        self._log = log
+        self._blocks = blocks
+        self._lake = lake
+        self._usage_store = usage_store
+        self._catalog = catalog
+        self._partition = partition
+
+    def page(
+        self, organisation_id: str, wanted: EventFilter, *, before: Place | None, limit: int
+    ) -> tuple[list[EventRow], Place | None]:
+        """The newest events before a place, newest received first; and the place to go on from, None at the end."""
+        metered = self._usage_store.position(self._partition)
+        rows: list[EventRow] = []
+        if wanted.status in (None, IngestionStatus.IN_PROGRESS):
+            rows = _first(self._in_progress(organisation_id, metered, before), wanted.matches, limit + 1)
+        if len(rows) <= limit and wanted.status is not IngestionStatus.IN_PROGRESS:
+            rows += self._metered(organisation_id, wanted, metered, before, limit + 1 - len(rows))
+        if len(rows) <= limit:
+            return rows, None
+        return rows[:limit], (rows[limit - 1].position, rows[limit - 1].index)
+
+    def find(self, organisation_id: str, event_id: str) -> list[EventRow]:
+        """All accepted events with that id, newest received first; repeats share it. Empty when there is none."""
+        metered = self._usage_store.position(self._partition)
+        rows = [row for row in self._in_progress(organisation_id, metered, None) if row.event_id == event_id]
+        positions = {position for _, position in self._usage_store.places_of(event_key_of(organisation_id, event_id))}
+        blocks, snapshot = self._blocks_and_lake()
+        by_id = [f"organisation_id = {literal(organisation_id)}", f"event_id = {literal(event_id)}"]
+        if positions:  # else its key is forgotten: look through everything
+            by_id.append(f"position IN ({', '.join(map(str, sorted(positions)))})")
+        for block in reversed(blocks):
+            if any(block.first_position <= position <= block.last_position for position in positions):
+                rows += [
+                    row
+                    for row in _newest_first(block)
+                    if row.organisation_id == organisation_id and row.event_id == event_id
+                ]
+        rows += _lake_rows(snapshot, by_id, limit=PAGE_EVENTS_MAX)
+        unique = {(row.position, row.index): row for row in rows}  # one may have been metered while we looked
+        return [unique[place] for place in sorted(unique, reverse=True)]
+
+    def trace(self, row: EventRow) -> EventTrace:
+        """An event with the account, meters, plan and cycle behind it."""
+        account = self._catalog.account(row.organisation_id, row.account_id) if row.account_id else None
+        names = {}
+        for meter in row.meters:
+            found = self._catalog.usage_meter(row.organisation_id, meter.meter_id)
+            names[meter.meter_id] = found.name if found else meter.meter_id
+        return EventTrace(row=row, account=account, meter_names=names, billed_by=self._billed_by(row, account))
+
+    def in_progress_count(self) -> int:
+        """Accepted events without a verdict yet."""
+        position = self._usage_store.position(self._partition)
+        return sum(record.event_count for record in self._records_behind(position))
+
+    def every_row(self) -> Iterator[EventRow]:
+        """All metered events, in no order. For checking; it reads everything."""
+        blocks, snapshot = self._blocks_and_lake()
+        for batch in snapshot.query(f"SELECT {_COLUMNS} FROM event"):  # noqa: S608  # names from this package only
+            yield from rows_of(Table.from_batches([batch]))
+        for block in blocks:
+            yield from rows_of(decode_blocks([block.rows]))
+
+    def _in_progress(self, organisation_id: str, metered: int, before: Place | None) -> Iterator[EventRow]:
+        end = None if before is None else before[0] + 1
+        while records := self._log.read_back(before=end, after=metered, records_max=LOG_RECORDS_PER_LOOK):
+            for record in records:
+                if record.organisation_id == organisation_id:
+                    rows = reversed(_rows_in_progress(record, self._partition))
+                    yield from (row for row in rows if before is None or (row.position, row.index) < before)
+            end = records[-1].position
+
+    def _records_behind(self, position: int) -> Iterator[LoggedRecord]:
+        end = None
+        while records := self._log.read_back(before=end, after=position, records_max=LOG_RECORDS_PER_LOOK):
+            yield from records
+            end = records[-1].position
+
+    def _blocks_and_lake(self) -> tuple[list[Block], LakeSnapshot]:
+        """The blocks first, then the lake: a block that was archived meanwhile is in the lake for certain."""
+        blocks = self._blocks.all(self._partition)
+        snapshot = self._lake.snapshot(self._partition)
+        return [block for block in blocks if block.last_position > snapshot.position], snapshot
+
+    def _metered(
+        self, organisation_id: str, wanted: EventFilter, metered: int, before: Place | None, limit: int
+    ) -> list[EventRow]:
+        bound = min(before, (metered + 1, 0)) if before else (metered + 1, 0)
+        blocks, snapshot = self._blocks_and_lake()
+        rows: list[EventRow] = []
+        for block in reversed(blocks):
+            if block.first_position > bound[0] or len(rows) >= limit:
+                continue
+            rows += _first(
+                (row for row in _newest_first(block) if (row.position, row.index) < bound),
+                lambda row: row.organisation_id == organisation_id and wanted.matches(row),
+                limit - len(rows),
+            )
+        if len(rows) < limit:
+            conditions = _conditions(organisation_id, wanted, bound)
+            rows += _lake_rows(snapshot, conditions, limit=limit - len(rows))
+        return rows
+
+    def _billed_by(self, row: EventRow, account: Account | None) -> BilledBy | None:
+        day = (EPOCH + timedelta(microseconds=row.event_time)).date()
+        schedule = schedule_on(account.schedules, day) if account else None
+        if schedule is None:
+            return None
+        plan = self._catalog.price_plan(row.organisation_id, schedule.plan_id, schedule.plan_version)
+        start, end = cycle_containing(schedule.cycle, day, within=(schedule.start_date, schedule.end_date))
+        return BilledBy(plan=plan, schedule=schedule, cycle_start=start, cycle_end=end) if plan else None
+
+
+def _rows_in_progress(record: LoggedRecord, partition: int) -> list[EventRow]:
+    rows = []
+    for index, part in enumerate(logged_parts(record.body, record.format)):
+        event = decode_event(part)
+        rows.append(
+            EventRow(
+                partition=partition,
+                position=record.position,
+                index=index,
+                organisation_id=record.organisation_id,
+                event_id=event.id,
+                schema_name=event.schema_name,
+                schema_version=None,
+                account_reference=event.account_id,
+                account_id=None,
+                event_time=microseconds_since_1970(event.timestamp),
+                received_at=record.received_at,
+                metered_at=0,
+                status=IngestionStatus.IN_PROGRESS.value,
+                status_description="accepted; its verdict is on the way",
+                event=str(part, "utf-8"),
+                meters=[],
+            )
+        )
+    return rows
+
+
+def _first(rows: Iterator[EventRow], matches: Callable[[EventRow], bool], limit: int) -> list[EventRow]:
+    found: list[EventRow] = []
+    for row in rows:
+        if matches(row):
+            found.append(row)
+            if len(found) == limit:
+                break
+    return found
+
+
+def _conditions(organisation_id: str, wanted: EventFilter, bound: Place) -> list[str]:
+    position, index = bound
+    conditions = [
+        f"organisation_id = {literal(organisation_id)}",
+        f"position <= {position}",  # alone, so that files can be left out by it
+        f"(position < {position} OR index < {index})",
+    ]
+    if wanted.status is not None:
+        conditions.append(f"status = {literal(wanted.status.value)}")
+    if wanted.account_id is not None:
+        account = literal(wanted.account_id)
+        conditions.append(f"(account_id = {account} OR account_reference = {account})")
+    if wanted.schema_name is not None:
+        conditions.append(f"schema_name = {literal(wanted.schema_name)}")
+    return conditions
+
+
+def _lake_rows(snapshot: LakeSnapshot, conditions: Sequence[str], *, limit: int) -> list[EventRow]:
+    statement = (
+        f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} "  # noqa: S608  # quoted by `literal`
+        f"ORDER BY position DESC, index DESC LIMIT {limit}"
+    )
+    return [row for batch in snapshot.query(statement) for row in rows_of(Table.from_batches([batch]))]
+
+
+def _newest_first(block: Block) -> list[EventRow]:
+    return rows_of(decode_blocks([block.rows]))[::-1]
+
+
+_COLUMNS = ", ".join(f'"{name}"' for name in EventRow.__struct_fields__)

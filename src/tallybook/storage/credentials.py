@@ -1,0 +1,77 @@
+"""API keys, and the secrets this installation signs with, as stored."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, insert, select, update
+
+from tallybook.core.credential import ApiKey, Scope
+from tallybook.core.instant import instant_at, microseconds_since_1970
+from tallybook.storage.tables import api_key, signing_key
+
+
+def add_api_key(connection: Connection, key: ApiKey) -> None:
+    """Add the key."""
+    connection.execute(
+        insert(api_key).values(
+            key_id=key.key_id,
+            organisation_id=key.organisation_id,
+            name=key.name,
+            secret_hash=key.secret_hash,
+            scopes=" ".join(sorted(key.scopes)),
+            created_at=microseconds_since_1970(key.created_at),
+            expires_at=None if key.expires_at is None else microseconds_since_1970(key.expires_at),
+        )
+    )
+
+
+def api_key_with_id(connection: Connection, key_id: str) -> ApiKey | None:
+    """The key with that id, also when it is revoked or expired."""
+    return _find(connection, api_key.c.key_id, key_id)
+
+
+def api_key_with_hash(connection: Connection, secret_hash: bytes) -> ApiKey | None:
+    """The key whose secret has that hash, also when it is revoked or expired."""
+    return _find(connection, api_key.c.secret_hash, secret_hash)
+
+
+def revoke_api_key(connection: Connection, key_id: str, *, now: datetime) -> bool:
+    """Revoke the key for good; say whether it was there. A second time changes nothing."""
+    if api_key_with_id(connection, key_id) is None:
+        return False
+    not_yet = (api_key.c.key_id == key_id, api_key.c.revoked_at.is_(None))
+    connection.execute(update(api_key).where(*not_yet).values(revoked_at=microseconds_since_1970(now)))
+    return True
+
+
+def has_api_keys(connection: Connection) -> bool:
+    """Say whether any key was ever made."""
+    return connection.execute(select(api_key.c.key_id).limit(1)).first() is not None
+
+
+def signing_secret(connection: Connection, purpose: str) -> bytes | None:
+    """The secret that this installation signs with for that purpose, if it was made."""
+    return connection.scalar(select(signing_key.c.secret).where(signing_key.c.purpose == purpose))
+
+
+def add_signing_secret(connection: Connection, purpose: str, secret: bytes, *, now: datetime) -> None:
+    """Keep a secret for a purpose that has none yet."""
+    connection.execute(
+        insert(signing_key).values(purpose=purpose, secret=secret, created_at=microseconds_since_1970(now))
+    )
+
+
+def _find(connection: Connection, column: Column[Any], value: object) -> ApiKey | None:
+    row = connection.execute(select(api_key).where(column == value)).first()
+    if row is None:
+        return None
+    return ApiKey(
+        key_id=row.key_id,
+        organisation_id=row.organisation_id,
+        name=row.name,
+        secret_hash=row.secret_hash,
+        scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
+        created_at=instant_at(row.created_at),
+        expires_at=None if row.expires_at is None else instant_at(row.expires_at),
+        revoked_at=None if row.revoked_at is None else instant_at(row.revoked_at),
+    )

@@ -1,0 +1,85 @@
+"""What the flows may rely on, whichever backend is behind it.
+
+Each promise says what holds on a normal return, and what a normal return does not promise.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted request body on its way into the log."""
+
+    organisation_id: str
+    event_count: int
+    format: int
+    body: bytes
+
+
+class LoggedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as the log keeps it: with its position and the instant of receipt (microseconds since 1970)."""
+
+    position: int
+    organisation_id: str
+    received_at: int
+    event_count: int
+    format: int
+    body: bytes
+
+
+class EventLog(Protocol):
+    """The durable, ordered log of accepted request bodies; one partition of it."""
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Append in order, all or none; return the position of the last record.
+
+        On return the records survive power loss. An error leaves the outcome unknown: send the same event ids
+        again. Positions only grow and are never reused; instants of receipt never go back from one position to
+        the next. It does not promise that positions are without gaps.
+        Raises `Busy` when the log cannot take the write now.
+        """
+
+    def read(self, *, after: int, records_max: int, bytes_max: int) -> Sequence[LoggedRecord]:
+        """The records behind position `after`, in order, until a bound is reached; at least one if there is one."""
+
+    def read_back(self, *, before: int | None, after: int, records_max: int) -> Sequence[LoggedRecord]:
+        """The newest records between `after` and `before` (both exclusive; None is the end), newest first."""
+
+    def last_position(self) -> int:
+        """The greatest position ever given out; 0 before the first."""
+
+    def received_through(self, position: int) -> int:
+        """The instant T for which every record received before T has a position up to `position`.
+
+        Now, when nothing is behind `position`; else the receipt of the first record behind it.
+        """
+
+    def trim(self, *, through: int) -> int:
+        """Forget some of the oldest records up to `through`; return how many. Call again until it returns 0.
+
+        The caller must know that they rest elsewhere for good. Positions and counts stay.
+        """
+
+    def used_bytes(self) -> int:
+        """How much room the records take that are not trimmed yet."""
+
+    def accepted(self) -> Mapping[tuple[str, int], int]:
+        """Events ever accepted, by organisation and hour of receipt (hours since 1970), trimmed ones included."""
+
+
+class Lake(Protocol):
+    """Every event with its verdict and units, for ever, beyond the blocks that the database holds for a while."""
+
+    def position(self, partition: int) -> int:
+        """The log position through which the lake holds every row of `partition`; 0 before the first."""
+
+    def append(self, blocks: Sequence[bytes], *, partition: int, through: int) -> None:
+        """Append the rows of Arrow blocks in order, all or none, and move the partition's position to `through`.
+
+        On return the rows survive power loss. The caller asks for `position` first: appending twice is its fault.
+        """
+
+    def compact(self) -> None:
+        """Join small files; no row changes, readers are not disturbed."""

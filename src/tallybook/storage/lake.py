@@ -1,0 +1,138 @@
+"""Every metered event, for ever: one Delta Lake table in a folder.
+
+A commit carries the partition's log position as an application transaction, so after a crash the table itself says what
+it already holds. Reading is through DataFusion, which `deltalake` brings along.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+from arro3.core import RecordBatch
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from tallybook.core.errors import Busy
+from tallybook.storage.event_rows import SCHEMA, decode_blocks
+
+COMMITS_PER_CHECKPOINT = 50  # a reader replays at most so many small commit files
+SMALL_FILES_MAX = 16  # more small files than that are joined into large ones
+FILE_BYTES_TARGET = 128 * 1024 * 1024
+REPLACED_FILES_KEPT_HOURS = 1  # longer than any query runs
+
+
+class DeltaLake:
+    """`Lake` over a Delta table in a local folder. One process appends; any number read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._durable_version = -1
+        if not DeltaTable.is_deltatable(str(path)):
+            path.mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                str(path),
+                schema=SCHEMA,
+                mode="ignore",
+                configuration={"delta.checkpointInterval": str(COMMITS_PER_CHECKPOINT)},
+            )
+            self._make_durable()
+        else:
+            self._durable_version = self._open().version()  # flushed by the process that made them
+
+    def position(self, partition: int) -> int:
+        return self._open().transaction_version(_application(partition)) or 0
+
+    def append(self, blocks: Sequence[bytes], *, partition: int, through: int) -> None:
+        try:
+            write_deltalake(
+                self._open(),
+                decode_blocks(blocks),
+                mode="append",
+                commit_properties=CommitProperties(app_transactions=[Transaction(_application(partition), through)]),
+            )
+        except (DeltaError, OSError) as error:
+            raise Busy(f"the lake does not take the events: {error}", retry_after_s=10) from error
+        self._make_durable()
+
+    def compact(self) -> None:
+        table = self._open()
+        sizes = [int(size) for size in table.get_add_actions(flatten=True).column("size_bytes").to_pylist()]
+        if sum(size < FILE_BYTES_TARGET // 2 for size in sizes) <= SMALL_FILES_MAX:
+            return
+        table.optimize.compact(target_size=FILE_BYTES_TARGET)
+        self._make_durable()
+        # Whoever opened the table before still reads the old files; an append that crashed left files nobody names.
+        table.vacuum(retention_hours=REPLACED_FILES_KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+
+    def snapshot(self, partition: int) -> "LakeSnapshot":
+        """The table as it is now, with the position it is true for."""
+        return LakeSnapshot(self._open(), partition)
+
+    def _open(self) -> DeltaTable:
+        try:
+            return DeltaTable(str(self._path))
+        except (DeltaError, OSError) as error:
+            raise Busy(f"the lake cannot be opened: {error}", retry_after_s=10) from error
+
+    def _make_durable(self) -> None:
+        """Flush the files of the newest commits to the disk: the library leaves that to the system's cache.
+
+        Without it, deleting the database's blocks after the append could lose rows when the power fails.
+        """
+        log = self._path / "_delta_log"
+        newest = self._open().version()
+        for version in range(self._durable_version + 1, newest + 1):
+            commit = log / f"{version:020}.json"
+            for action in commit.read_bytes().splitlines():
+                added = msgspec.json.decode(action, type=_Action).add
+                if added:
+                    _flush(self._path / unquote(added.path))
+            _flush(commit)
+        for checkpoint in [*log.glob("*.checkpoint*"), *log.glob("_last_checkpoint")]:
+            _flush(checkpoint)
+        _flush(self._path)
+        _flush(log)
+        self._durable_version = newest
+
+
+class LakeSnapshot:
+    """The rows of the lake at one moment."""
+
+    def __init__(self, table: DeltaTable, partition: int) -> None:
+        self._table = table
+        self.position = table.transaction_version(_application(partition)) or 0
+
+    def query(self, statement: str) -> Iterator[RecordBatch]:
+        """Run SQL over the rows, which are named `event`, with the columns of `event_rows.SCHEMA`."""
+        try:
+            reader = QueryBuilder().register("event", self._table).execute(statement)
+            yield from reader
+        except (DeltaError, OSError) as error:
+            raise Busy(f"the lake cannot be read: {error}", retry_after_s=1) from error
+
+
+def literal(text: str) -> str:
+    """Text as an SQL literal; the dialect knows no escapes but the doubled quote."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class _Added(msgspec.Struct):
+    path: str
+
+
+class _Action(msgspec.Struct):
+    add: _Added | None = None
+
+
+def _application(partition: int) -> str:
+    return f"tallybook-partition-{partition}"
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The database's layout, step by step; `storage.database.migrate` runs what is missing."""

@@ -1,0 +1,130 @@
+"""The loops of the long-running processes: API, metering, archive and billing.
+
+Each runs until it is told to stop (SIGTERM or SIGINT), finishes what it holds, and returns.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from tallybook import assembly, telemetry
+from tallybook.config import Settings
+from tallybook.core.errors import Busy
+from tallybook.flows.archive import Archive
+
+POLL_INTERVAL_S = 0.005  # how long a lone event waits to be noticed; looking costs some microseconds
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with(supervisor: int) -> None:
+    """Ask the kernel to kill this process when its supervisor dies, so that none is left writing alone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the kernel was asked
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_api(settings: Settings) -> None:
+    """Serve HTTP until told to stop; then finish the requests under way."""
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    edge = assembly.edge(settings)
+    server = Server(
+        edge,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+        websockets=False,
+        backlog=1024,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()
+    await asyncio.to_thread(edge.close)
+
+
+def run_meter(settings: Settings) -> None:
+    """Meter what arrives until told to stop; then meter what is waiting, and return."""
+    log = assembly.event_log(settings)
+    metering = assembly.metering(settings, log)
+    stop = _stop_signal()
+    seen = -1
+    while True:
+        stopping = stop.is_set()
+        noticed = log.changes_seen()
+        if noticed != seen or stopping:
+            seen = noticed
+            while _meter_once(metering.meter_waiting):
+                pass
+        if stopping:
+            return
+        stop.wait(POLL_INTERVAL_S)
+
+
+def _meter_once(meter_waiting: Callable[[], int]) -> int:
+    started = time.monotonic()
+    try:
+        count = meter_waiting()
+    except Busy as error:
+        telemetry.log.warning("metering waits: %s", error.message)
+        time.sleep(error.retry_after_s)
+        return 1  # try again
+    if count:
+        telemetry.events_metered.inc(count)
+        telemetry.meter_seconds.observe(time.monotonic() - started)
+    return count
+
+
+def run_archive(settings: Settings) -> None:
+    """Move metered rows to the lake, in large pieces, until told to stop."""
+    archive = assembly.archive(settings)
+    stop = _stop_signal()
+    last = time.monotonic()
+    while not stop.is_set():
+        due = time.monotonic() - last >= settings.archive_interval_s
+        if due or archive.waiting_rows() >= settings.archive_rows:
+            _archive_once(archive)
+            last = time.monotonic()
+        stop.wait(min(1.0, settings.archive_interval_s))
+
+
+def _archive_once(archive: Archive) -> None:
+    started = time.monotonic()
+    try:
+        while count := archive.archive_waiting():
+            telemetry.events_archived.inc(count)
+            telemetry.archive_seconds.observe(time.monotonic() - started)
+            started = time.monotonic()
+        archive.compact()
+    except Busy as error:
+        telemetry.log.warning("archiving waits: %s", error.message)
+
+
+def run_billing(settings: Settings) -> None:
+    """Issue the invoices of billing cycles as they become due, until told to stop."""
+    stop = _stop_signal()
+    while not stop.is_set():
+        try:
+            report = assembly.billing(settings).close_due_cycles_now()
+            telemetry.invoices_issued.inc(report.issued)
+        except Busy as error:
+            telemetry.log.warning("billing waits: %s", error.message)
+        stop.wait(settings.bill_interval_s)
+
+
+def _stop_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

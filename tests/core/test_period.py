@@ -1,0 +1,163 @@
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from price_plan_samples import monthly
+
+from tallybook.core.errors import Invalid
+from tallybook.core.period import (
+    FOREVER,
+    GRACE_DAYS_MAX,
+    PricingCycle,
+    PricingInterval,
+    Window,
+    anchored,
+    check_cycle,
+    cycle_containing,
+    cycles_ending_by,
+    cycles_from,
+    cycles_started_by,
+    grace_deadline,
+)
+
+EVER = (date(1970, 1, 1), FOREVER)
+
+
+def day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def starts(day_offset: str, year: int, months: int) -> list[str]:
+    cycles = cycles_from(monthly(day_offset), within=(date(year - 1, 12, 31), FOREVER))
+    found = [str(window.start) for window, _ in zip(cycles, range(months + 2), strict=False)]
+    return [start for start in found if start.startswith(str(year))][:months]
+
+
+@pytest.mark.parametrize(
+    ("day_offset", "year", "expected"),
+    [
+        ("1", 2023, ["2023-01-01", "2023-02-01", "2023-03-01"]),
+        ("28", 2023, ["2023-01-28", "2023-02-28", "2023-03-28"]),
+        ("30", 2023, ["2023-01-30", "2023-02-28", "2023-03-30"]),
+        ("30", 2024, ["2024-01-30", "2024-02-29", "2024-03-30"]),
+        ("31", 2023, ["2023-01-31", "2023-02-28", "2023-03-31", "2023-04-30"]),
+        ("LAST", 2024, ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]),
+    ],
+)
+def test_monthly_cycles_start_on_the_offset(day_offset: str, year: int, expected: list[str]) -> None:
+    """Contract 3.6: a day that a month lacks is the closest earlier one, in leap years too."""
+    assert starts(day_offset, year, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("associated", "offset"),
+    [
+        ("2023-10-01", "1"),
+        ("2023-10-12", "12"),
+        ("2023-10-28", "28"),
+        ("2023-10-30", "30"),
+        ("2023-10-31", "LAST"),
+        ("2023-04-30", "LAST"),
+        ("2023-02-28", "LAST"),
+        ("2024-02-28", "28"),
+        ("2024-02-29", "LAST"),
+    ],
+)
+def test_anniversary_cycles_start_on_the_day_of_association(associated: str, offset: str) -> None:
+    """Contract 3.6: the last day of a month stays the last day of every month."""
+    assert anchored(monthly(None, anniversary=True), day(associated)).day_offset == offset
+
+
+def test_a_fixed_offset_does_not_move_with_the_association() -> None:
+    assert anchored(monthly("5"), day("2023-10-12")) == monthly("5")
+
+
+def test_the_first_cycle_is_a_stub() -> None:
+    """From the association to the next boundary: joined 15 January, monthly from the 3rd."""
+    windows = cycles_from(monthly("3"), within=(day("2024-01-15"), FOREVER))
+    assert [next(windows), next(windows)] == [
+        Window(day("2024-01-15"), day("2024-02-03")),
+        Window(day("2024-02-03"), day("2024-03-03")),
+    ]
+
+
+def test_the_last_cycle_ends_with_the_schedule() -> None:
+    windows = list(cycles_from(monthly("1"), within=(day("2024-01-01"), day("2024-02-10"))))
+    assert windows == [Window(day("2024-01-01"), day("2024-02-01")), Window(day("2024-02-01"), day("2024-02-10"))]
+
+
+def test_cycle_of_a_day_before_the_boundary_of_its_month() -> None:
+    assert cycle_containing(monthly("15"), day("2024-01-14"), within=EVER) == Window(
+        day("2023-12-15"), day("2024-01-15")
+    )
+    assert cycle_containing(monthly("15"), day("2024-01-15"), within=EVER) == Window(
+        day("2024-01-15"), day("2024-02-15")
+    )
+
+
+def test_grace_ends_days_after_the_cycle() -> None:
+    """Contract 3.6: monthly from the 5th ends on the 4th and with two days of grace is due on the 7th."""
+    window = cycle_containing(monthly("5", grace_days=2), day("2024-03-10"), within=EVER)
+    assert window.end - timedelta(days=1) == day("2024-04-04")
+    assert grace_deadline(window.end, 2) == datetime(2024, 4, 7, tzinfo=UTC)
+
+
+def test_cycles_are_due_at_their_deadline_and_not_before() -> None:
+    cycle = monthly("1", grace_days=2)
+    within = (day("2024-01-01"), FOREVER)
+    deadline = datetime(2024, 2, 3, tzinfo=UTC)
+    assert list(cycles_ending_by(cycle, deadline - timedelta(microseconds=1), within=within)) == []
+    assert list(cycles_ending_by(cycle, deadline, within=within)) == [Window(day("2024-01-01"), day("2024-02-01"))]
+
+
+def test_a_cycle_has_begun_from_its_first_instant_on() -> None:
+    within = (day("2024-01-01"), FOREVER)
+    begun = list(cycles_started_by(monthly("1"), datetime(2024, 2, 1, tzinfo=UTC), within=within))
+    assert [window.start for window in begun] == [day("2024-01-01"), day("2024-02-01")]
+
+
+def test_the_end_of_time_has_a_deadline_too() -> None:
+    assert grace_deadline(FOREVER, GRACE_DAYS_MAX).year == 9999
+
+
+@pytest.mark.parametrize("interval", [interval for interval in PricingInterval if interval.value != "MONTHLY"])
+def test_other_intervals_are_refused_when_they_are_defined(interval: PricingInterval) -> None:
+    with pytest.raises(Invalid, match=r"interval: .* is not supported; use MONTHLY"):
+        check_cycle(PricingCycle(interval=interval, day_offset="1", grace_days=0))
+
+
+@pytest.mark.parametrize("day_offset", ["0", "32", "01", "last", "", "FIRST", None])
+def test_impossible_offsets_are_refused(day_offset: str | None) -> None:
+    with pytest.raises(Invalid, match="dayOffset"):
+        check_cycle(monthly(day_offset))
+
+
+@pytest.mark.parametrize("grace_days", [-1, GRACE_DAYS_MAX + 1])
+def test_impossible_grace_is_refused(grace_days: int) -> None:
+    with pytest.raises(Invalid, match="gracePeriod"):
+        check_cycle(monthly("1", grace_days=grace_days))
+
+
+def test_a_month_offset_means_nothing_in_a_monthly_cycle() -> None:
+    with pytest.raises(Invalid, match="monthOffset"):
+        check_cycle(PricingCycle(interval=PricingInterval.MONTHLY, day_offset="1", month_offset="2", grace_days=0))
+
+
+@given(
+    day_offset=st.sampled_from([*map(str, range(1, 32)), "LAST"]),
+    start=st.dates(date(1970, 1, 1), date(2200, 1, 1)),
+    days=st.integers(1, 1000),
+)
+def test_cycles_tile_the_schedule(day_offset: str, start: date, days: int) -> None:
+    """Every day of a schedule is in exactly one cycle, and no cycle is longer than a month."""
+    within = (start, start + timedelta(days=days))
+    windows = list(cycles_from(monthly(day_offset), within=within))
+    assert windows[0].start == within[0]
+    assert windows[-1].end == within[1]
+    assert all(earlier.end == later.start for earlier, later in pairwise(windows))
+    assert all(0 < (window.end - window.start).days <= 31 for window in windows)
+    for window in windows:
+        assert cycle_containing(monthly(day_offset), window.start, within=within) == window
+        assert cycle_containing(monthly(day_offset), window.end - timedelta(days=1), within=within) == window
