@@ -1,20 +1,22 @@
 """Settings turned into connected objects; the only place that names a backend."""
 
-from tallybook.api.application import Dependencies, create_application
-from tallybook.api.edge import Edge
+from typing import cast
+
+from tallybook.api.application import create_application
+from tallybook.api.edge import Application, Edge
+from tallybook.api.handling import Dependencies
 from tallybook.config import Settings
 from tallybook.flows.archive import Archive
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.bill import Billing
 from tallybook.flows.definitions import Definitions
-from tallybook.flows.meter import Metering
+from tallybook.flows.meter import MeteredThrough, Metering
 from tallybook.flows.query import Events
 from tallybook.storage import credentials
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.database import Database, migrate, open_database
 from tallybook.storage.lake import DeltaLake
-from tallybook.storage.ledger import Ledger
 from tallybook.storage.log_sqlite import SqliteEventLog, now_microseconds
 from tallybook.storage.usage import UsageStore
 
@@ -49,8 +51,12 @@ def has_api_keys(settings: Settings) -> bool:
         return credentials.has_api_keys(connection)
 
 
-def billing(settings: Settings) -> "Bills":
-    return Bills(settings)
+def billing(settings: Settings) -> Billing:
+    return Billing(database(settings))
+
+
+def metered_through(settings: Settings) -> MeteredThrough:
+    return MeteredThrough(event_log(settings), usage_store(settings, database(settings)), partition=PARTITION)
 
 
 def metering(settings: Settings, log: SqliteEventLog) -> Metering:
@@ -90,4 +96,4 @@ def edge(settings: Settings) -> Edge:
     application = create_application(
         Dependencies(settings=settings, database=over, authenticator=authenticator, events=events(settings, over))
     )
-    return Edge(settings, event_log(settings), authenticator, application)
+    return Edge(settings, event_log(settings), authenticator, cast(Application, application))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
+import msgspec
 import typer
 
 from tallybook import assembly, telemetry, workers
@@ -23,7 +24,9 @@ app = typer.Typer(
     add_completion=False,
 )
 keys = typer.Typer(help="API keys: make, list and revoke them.", no_args_is_help=True)
-verify = typer.Typer(help="Recompute what is stored, and say the first difference if there is one.", no_args_is_help=True)
+verify = typer.Typer(
+    help="Recompute what is stored, and say the first difference if there is one.", no_args_is_help=True
+)
 app.add_typer(keys, name="keys")
 app.add_typer(verify, name="verify")
 
@@ -80,6 +83,37 @@ def meter(data_dir: DataDir = None, supervised_by: Supervised = 0) -> None:
 def archive(data_dir: DataDir = None, supervised_by: Supervised = 0) -> None:
     """Run one archive process, which moves metered events to the lake."""
     _run(workers.run_archive, read_settings(os.environ, data_dir=data_dir), "archive", supervised_by)
+
+
+@app.command()
+def billing(data_dir: DataDir = None, supervised_by: Supervised = 0) -> None:
+    """Run one billing process, which issues invoices as billing cycles become due."""
+    _run(workers.run_billing, read_settings(os.environ, data_dir=data_dir), "billing", supervised_by)
+
+
+@app.command()
+def bill(
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Bill as if it were this time (ISO 8601, UTC); without it: now.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Issue the invoices of every billing cycle that is due. It can be run again at any time."""
+    settings = read_settings(os.environ, data_dir=data_dir)
+    assembly.prepare(settings)
+    report = assembly.billing(settings).close_due_cycles(
+        as_of=_instant(as_of), metered_through=assembly.metered_through(settings).instant()
+    )
+    if as_json:
+        typer.echo(msgspec.json.encode(report))
+    else:
+        typer.echo(f"{report.finalised} invoices issued, {report.accounts} accounts looked at, as of {report.as_of}")
+        for line in (report.waiting_reason, *(f"{each.account_id}: {each.message}" for each in report.refused)):
+            if line:
+                typer.echo(line, err=True)
+    if report.refused:
+        raise typer.Exit(1)
 
 
 def _run(loop: Callable[[Settings], None], settings: Settings, process: str, supervised_by: int) -> None:

@@ -5,7 +5,7 @@ A setting comes from a command's option or from the environment variable `TALLYB
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -15,8 +15,8 @@ PREFIX = "TALLYBOOK_"
 MEBIBYTE = 1024 * 1024
 
 
-def _whole(low: int, high: int, description: str) -> Any:
-    return Annotated[int, msgspec.Meta(ge=low, le=high, description=description)]
+def _whole(low: int, high: int, description: str) -> msgspec.Meta:
+    return msgspec.Meta(ge=low, le=high, description=description)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,33 +26,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "tallybook-data"
     )
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
-    port: _whole(1, 65_535, "Port to listen on.") = 8080
-    workers: _whole(1, 64, "API processes; one accepts some 250,000 events a second in batches.") = 1
-    body_bytes_max: _whole(
-        1024, 256 * MEBIBYTE, "Largest request body of events, in bytes, as sent and after expanding gzip."
-    ) = 16 * MEBIBYTE
-    body_read_timeout_s: _whole(1, 3600, "Seconds a client may take to send a request body.") = 60
-    ingest_requests_per_s: _whole(
-        0, 1_000_000, "Requests with events per second and organisation, per API process; 0 is no limit."
-    ) = 0
-    backlog_bytes_max: _whole(
-        MEBIBYTE, 2**50, "Bytes of accepted events that may wait in the log before new ones get 503."
-    ) = 8192 * MEBIBYTE
-    meter_batch_bytes_max: _whole(
-        1024, 256 * MEBIBYTE, "Bytes of logged bodies metered in one transaction; more is faster and takes more memory."
-    ) = 12 * MEBIBYTE
-    meter_batch_records_max: _whole(1, 1_000_000, "Logged bodies metered in one transaction.") = 20_000
-    database_cache_mib: _whole(1, 65_536, "Memory of the metering process for database pages, in MiB.") = 192
-    event_key_days: _whole(
-        0, 36_500, "Days that an event id is remembered, counted from receipt; 0 is for ever."
-    ) = 45
-    plan_required: _whole(
-        0, 1, "1: an event of an account without a price plan on that day is accepted but not metered."
-    ) = 0
-    archive_interval_s: _whole(1, 3600, "Seconds that metered events wait at most before they move to the lake.") = 10
-    archive_rows: _whole(1, 10_000_000, "Metered events that are moved to the lake at once without waiting.") = 200_000
-    bill_interval_s: _whole(1, 86_400, "Seconds between two looks for billing cycles that are due.") = 60
-    stop_timeout_s: _whole(1, 600, "Seconds that processes may take to finish when told to stop.") = 8
+    port: Annotated[int, _whole(1, 65_535, "Port to listen on.")] = 8080
+    workers: Annotated[int, _whole(1, 64, "API processes; one accepts some 250,000 events a second in batches.")] = 1
+    body_bytes_max: Annotated[
+        int, _whole(1024, 256 * MEBIBYTE, "Largest request body of events, in bytes, as sent and after expanding gzip.")
+    ] = 16 * MEBIBYTE
+    body_read_timeout_s: Annotated[int, _whole(1, 3600, "Seconds a client may take to send a request body.")] = 60
+    ingest_requests_per_s: Annotated[
+        int, _whole(0, 1_000_000, "Requests with events per second and organisation, per API process; 0 is no limit.")
+    ] = 0
+    backlog_bytes_max: Annotated[
+        int, _whole(MEBIBYTE, 2**50, "Bytes of accepted events that may wait in the log before new ones get 503.")
+    ] = 8192 * MEBIBYTE
+    meter_batch_bytes_max: Annotated[
+        int,
+        _whole(
+            1024,
+            256 * MEBIBYTE,
+            "Bytes of logged bodies metered in one transaction; more is faster and takes more memory.",
+        ),
+    ] = 12 * MEBIBYTE
+    meter_batch_records_max: Annotated[int, _whole(1, 1_000_000, "Logged bodies metered in one transaction.")] = 20_000
+    database_cache_mib: Annotated[
+        int, _whole(1, 65_536, "Memory of the metering process for database pages, in MiB.")
+    ] = 192
+    event_key_days: Annotated[
+        int, _whole(0, 36_500, "Days that an event id is remembered, counted from receipt; 0 is for ever.")
+    ] = 45
+    plan_required: Annotated[
+        int, _whole(0, 1, "1: an event of an account without a price plan on that day is accepted but not metered.")
+    ] = 0
+    archive_interval_s: Annotated[
+        int, _whole(1, 3600, "Seconds that metered events wait at most before they move to the lake.")
+    ] = 10
+    archive_rows: Annotated[
+        int, _whole(1, 10_000_000, "Metered events that are moved to the lake at once without waiting.")
+    ] = 200_000
+    bill_interval_s: Annotated[int, _whole(1, 86_400, "Seconds between two looks for billing cycles that are due.")] = (
+        60
+    )
+    stop_timeout_s: Annotated[int, _whole(1, 600, "Seconds that processes may take to finish when told to stop.")] = 8
 
     @property
     def data_path(self) -> Path:

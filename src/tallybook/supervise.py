@@ -83,11 +83,14 @@ def serve(settings: Settings, *, announce: bool = True) -> None:
     with _locked(settings.data_path) as lock:
         assembly.prepare(settings)
         if announce and not assembly.has_api_keys(settings):
-            print(f"There is no API key yet. Make one: tallybook keys create NAME --data-dir {settings.data_dir}", flush=True)
+            print(
+                f"There is no API key yet. Make one: tallybook keys create NAME --data-dir {settings.data_dir}",
+                flush=True,
+            )
         environment = {**os.environ, **as_environment(settings), **_shared_figures(settings)}
         # The order is that of the way of an event, and the order of stopping.
         workers = [Worker("api", f"api-{number}", environment, lock) for number in range(settings.workers)]
-        workers += [Worker(role, role, environment, lock) for role in ("meter", "archive", "bill")]
+        workers += [Worker(role, role, environment, lock) for role in ("meter", "archive", "billing")]
         if announce:
             threading.Thread(target=_announce, args=(settings, stop), daemon=True).start()
         while not stop.wait(LOOK_INTERVAL_S):

@@ -18,7 +18,9 @@ requests = Counter("tallybook_ingest_requests", "Requests with events, by route 
 events_accepted = Counter("tallybook_events_accepted", "Events made durable")
 events_refused = Counter("tallybook_events_refused", "Events refused with a reason in the response")
 events_metered = Counter("tallybook_events_judged", "Events given their verdict and committed")
-meter_seconds = Histogram("tallybook_meter_seconds", "Time for one micro-batch, commit included", buckets=_BATCH_SECONDS)
+meter_seconds = Histogram(
+    "tallybook_meter_seconds", "Time for one micro-batch, commit included", buckets=_BATCH_SECONDS
+)
 events_archived = Counter("tallybook_events_archived", "Events moved to the lake")
 archive_seconds = Histogram("tallybook_archive_seconds", "Time to move one piece to the lake", buckets=_BATCH_SECONDS)
 invoices_issued = Counter("tallybook_invoices_issued", "Invoices finalised")
@@ -33,7 +35,12 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "level": record.levelname.lower(), "process": record.processName, "message": record.getMessage()}
+        line = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "process": record.processName,
+            "message": record.getMessage(),
+        }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -56,10 +63,20 @@ def exposition(*more: Collector) -> bytes:
     """All figures in Prometheus text, those of `more` read at this moment."""
     registry = CollectorRegistry()
     if values.ValueClass.__name__ == "MmapedValue":  # several processes share their figures through files
-        multiprocess.MultiProcessCollector(registry)
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's types end here
     else:
-        for collector in (requests, events_accepted, events_refused, events_metered, meter_seconds, events_archived,
-                          archive_seconds, invoices_issued, worker_restarts, internal_errors):
+        for collector in (
+            requests,
+            events_accepted,
+            events_refused,
+            events_metered,
+            meter_seconds,
+            events_archived,
+            archive_seconds,
+            invoices_issued,
+            worker_restarts,
+            internal_errors,
+        ):
             registry.register(collector)
     for gauge in more:
         registry.register(gauge)

@@ -113,11 +113,14 @@ def _archive_once(archive: Archive) -> None:
 
 def run_billing(settings: Settings) -> None:
     """Issue the invoices of billing cycles as they become due, until told to stop."""
+    billing = assembly.billing(settings)
+    metered = assembly.metered_through(settings)
     stop = _stop_signal()
     while not stop.is_set():
         try:
-            report = assembly.billing(settings).close_due_cycles_now()
-            telemetry.invoices_issued.inc(report.issued)
+            through = metered.instant()
+            report = billing.close_due_cycles(as_of=through, metered_through=through)
+            telemetry.invoices_issued.inc(report.finalised)
         except Busy as error:
             telemetry.log.warning("billing waits: %s", error.message)
         stop.wait(settings.bill_interval_s)

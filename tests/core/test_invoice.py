@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from price_plan_samples import SlabSample, monthly, price_plan, usage_card
 
+from tallybook.core.customer import Address
 from tallybook.core.errors import Conflict
 from tallybook.core.invoice import (
     TRANSITIONS,
@@ -31,7 +32,15 @@ MARCH = Window(date(2024, 3, 1), date(2024, 4, 1))
 COMPUTED_AT = datetime(2024, 3, 20, tzinfo=UTC)
 ISSUED_AT = datetime(2024, 4, 3, tzinfo=UTC)
 ACCOUNT = BilledAccount(
-    account_id="ACC-1", account_name="Northwind", customer_id="CUS-1", currency="USD", net_term_days=10
+    account_id="ACC-1",
+    account_name="Northwind",
+    customer_id="CUS-1",
+    customer_name="Northwind",
+    customer_email="hello@northwind.example",
+    email="bills@northwind.example",
+    address=Address(),
+    currency="USD",
+    net_term_days=10,
 )
 
 

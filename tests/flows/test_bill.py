@@ -10,25 +10,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from price_plan_samples import SlabSample, monthly, price_plan, usage_card
-from sqlalchemy import Connection
+from billing_samples import add_account, add_catalogue, use
+from price_plan_samples import NOW, SlabSample, monthly, price_plan, usage_card
 
-from tallybook.core.account import Account, AccountStatus
-from tallybook.core.customer import Address, Customer, CustomerStatus
 from tallybook.core.errors import Corrupt, NotFound
 from tallybook.core.instant import hours_since_1970
 from tallybook.core.invoice import Invoice, InvoiceStatus
 from tallybook.core.period import FOREVER
-from tallybook.core.price_plan import PricePlan, associate, disassociate, new_schedule
-from tallybook.core.usage_meter import Aggregation, MeterStatus, UsageMeter
+from tallybook.core.price_plan import associate, disassociate, new_schedule
 from tallybook.flows.bill import Billing, BillReport
-from tallybook.storage import accounts, ledger, plans, schemas, tables
+from tallybook.storage import accounts, ledger, plans
 from tallybook.storage.database import Database, migrate, open_database
 from tallybook.storage.ledger import InvoiceFilter, InvoiceKey, key_of
 
-NOW = datetime(2024, 1, 1, tzinfo=UTC)
 MID_MARCH = datetime(2024, 3, 15, tzinfo=UTC)
-PLAN = price_plan(usage_card(SlabSample("0", "2"), SlabSample("100", "1")), cycle=monthly("1", grace_days=2))
 
 
 @pytest.fixture
@@ -44,59 +39,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def billing(database: Database) -> Billing:
     return Billing(database)
-
-
-def add_catalogue(connection: Connection) -> None:
-    """Organisation `org`, customer `CUS`, meter `um.1`, plan `pp.1`, and account A billed from 10 January on."""
-    connection.execute(
-        tables.organisation.insert().values(organisation_id="org", name="Org", base_currency="USD", created_at=0)
-    )
-    customer = Customer(
-        customer_id="CUS",
-        generated_id="customer.1",
-        name="Northwind",
-        primary_email="bills@northwind.example",
-        address=Address(),
-        status=CustomerStatus.ACTIVE,
-    )
-    accounts.add_customer(connection, "org", customer, now=NOW)
-    meter = UsageMeter(
-        meter_id="um.1", version=1, name="Requests", status=MeterStatus.ACTIVE, aggregation=Aggregation.COUNT
-    )
-    schemas.add_usage_meter(connection, "org", meter, now=NOW)
-    plans.add_price_plan(connection, "org", PLAN, now=NOW)
-    add_account(connection, "A")
-
-
-def add_account(
-    connection: Connection, account_id: str, *, start: date = date(2024, 1, 10), plan: PricePlan = PLAN
-) -> None:
-    account = Account(
-        account_id=account_id,
-        generated_id=f"account.{account_id}",
-        customer_id="CUS",
-        name=f"Account {account_id}",
-        currency="USD",
-        status=AccountStatus.ACTIVE,
-    )
-    accounts.add_account(connection, "org", account, now=NOW)
-    schedule = new_schedule(plan, schedule_id=f"sch.{account_id}", start_date=start)
-    accounts.set_schedules(connection, "org", account_id, [schedule], now=NOW)
-
-
-def use(database: Database, account_id: str, day: str, units: str, *, meter_id: str = "um.1") -> None:
-    hour = hours_since_1970(datetime.fromisoformat(day).replace(tzinfo=UTC))
-    with database.write() as connection:
-        connection.execute(
-            tables.usage.insert().values(
-                organisation_id="org",
-                account_id=account_id,
-                meter_id=meter_id,
-                event_hour=hour,
-                units=Decimal(units),
-                event_count=1,
-            )
-        )
 
 
 def close(billing: Billing, as_of: datetime) -> BillReport:

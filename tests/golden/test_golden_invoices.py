@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from price_plan_samples import FLAT, VOLUME, SlabSample, bounds, monthly, price_plan, usage_card
 
+from tallybook.core.customer import Address
 from tallybook.core.invoice import BilledAccount, Invoice, UsageLine, draft_invoice_of, finalised
 from tallybook.core.invoice_text import invoice_text
 from tallybook.core.period import Window, grace_deadline
@@ -25,6 +26,9 @@ def account(currency: str = "USD", *, net_term_days: int = 30) -> BilledAccount:
         account_name="Northwind Trading, Lisbon",
         customer_id="CUS-4",
         customer_name="Northwind Trading",
+        customer_email="hello@northwind.example",
+        email="bills@northwind.example",
+        address=Address(city="Lisbon"),
         currency=currency,
         net_term_days=net_term_days,
     )

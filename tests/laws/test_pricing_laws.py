@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from price_plan_samples import PER_UNIT, TIERED, VOLUME, SlabSample, price_plan, usage_card
 
+from tallybook.core.customer import Address
 from tallybook.core.decimals import EXACT
 from tallybook.core.invoice import BilledAccount, InvoiceLine, UsageLine, draft_invoice_of, shown_amount
 from tallybook.core.money import MINOR_UNIT_DIGITS
@@ -132,7 +133,16 @@ def test_totals_are_exact_sums_cut_once(priced: list[tuple[UsageRateCard, Decima
     """Every line is the exact sum of those under it; what is shown is that sum cut to cents, never a sum of cuts."""
     currency_cards = [usage_card_of(card, meter_id=f"um.{number}") for number, (card, _) in enumerate(priced)]
     invoice = draft_invoice_of(
-        BilledAccount(account_id="a", account_name="a", customer_id="c", currency="USD"),
+        BilledAccount(
+            account_id="a",
+            account_name="a",
+            customer_id="c",
+            customer_name="c",
+            customer_email="",
+            email="",
+            address=Address(),
+            currency="USD",
+        ),
         organisation_id="org",
         plan=price_plan(*currency_cards, commitment=commitment),
         window=Window(date(2024, 1, 1), date(2024, 2, 1)),

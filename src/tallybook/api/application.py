@@ -10,13 +10,33 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from tallybook import __version__
-from tallybook.api import authentication
+from tallybook.api import (
+    accounts,
+    authentication,
+    customers,
+    event_schemas,
+    events,
+    invoices,
+    operations,
+    price_plans,
+    usage_meters,
+)
 from tallybook.api.documentation import Documentation, Unserved
 from tallybook.api.errors import answer_error
 from tallybook.api.exact_json import ExactBody, ExactResponse
 from tallybook.api.handling import BODY_BYTES_MAX, Dependencies, provide_dependencies, provide_identity
 
-ROUTES: Sequence[ControllerRouterHandler] = (*authentication.ROUTES,)
+ROUTES: Sequence[ControllerRouterHandler] = (
+    *authentication.ROUTES,
+    *customers.ROUTES,
+    *accounts.ROUTES,
+    *event_schemas.ROUTES,
+    *usage_meters.ROUTES,
+    *price_plans.ROUTES,
+    *events.ROUTES,
+    *invoices.ROUTES,
+    *operations.ROUTES,
+)
 
 
 def create_application(dependencies: Dependencies, *, more_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:

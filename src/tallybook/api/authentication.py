@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Request
 
-from tallybook.api.handling import Dependencies, for_any_credential
+from tallybook.api.handling import Connected, for_any_credential
 
 
 class TokenResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class TokenResponse(msgspec.Struct, frozen=True, kw_only=True):
     summary="Exchange an API key for a token that is valid for 24 hours; a token for itself",
     tag="Authentication",
 )
-def authenticate(request: Request[Any, Any, Any], dependencies: Dependencies) -> TokenResponse:
+def authenticate(request: Request[Any, Any, Any], dependencies: Connected) -> TokenResponse:
     headers = request.headers
     token = dependencies.authenticator.exchange(_raw(headers.get("authorization")), _raw(headers.get("x-api-key")))
     return TokenResponse(token=token)

@@ -42,7 +42,9 @@ class _Disconnected(Exception):
 class Edge:
     """An ASGI application: the ingest routes here, everything else in `application`."""
 
-    def __init__(self, settings: Settings, log: EventLog, authenticator: Authenticator, application: Application) -> None:
+    def __init__(
+        self, settings: Settings, log: EventLog, authenticator: Authenticator, application: Application
+    ) -> None:
         self._settings = settings
         self._authenticator = authenticator
         self._application = application
@@ -95,7 +97,9 @@ class Edge:
     async def _identify(self, headers: dict[bytes, bytes]) -> Identity:
         authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
         known = self._authenticator.cached(authorization, api_key)
-        return known or await asyncio.to_thread(self._authenticator.identify, authorization, api_key)
+        if known is not None:
+            return known
+        return await asyncio.to_thread(self._authenticator.identify, authorization, api_key)
 
     def _throttle(self, identity: Identity) -> None:
         if self._limiter is None:

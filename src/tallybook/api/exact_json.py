@@ -3,7 +3,6 @@
 The framework's own decoding would make binary floats of numbers and let `"1"` pass for 1.
 """
 
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +24,7 @@ def decode_exactly(body: bytes, kind: type[T]) -> T:
     if _NUL in body:
         raise Invalid("the character U+0000 (\\u0000) is not allowed")
     try:
-        decoded: T = _decoder(kind).decode(body)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise Invalid(located(error)) from None
     except UnicodeDecodeError as error:
@@ -34,7 +33,6 @@ def decode_exactly(body: bytes, kind: type[T]) -> T:
         raise Invalid("the body is nested too deeply", code="MALFORMED_JSON") from None
     except msgspec.DecodeError as error:
         raise Invalid(f"the body is not JSON: {error}", code="MALFORMED_JSON") from None
-    return decoded
 
 
 def located(error: msgspec.ValidationError) -> str:
@@ -95,8 +93,3 @@ class ExactBody(AbstractDTO[msgspec.Struct]):
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         return False
-
-
-@cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)

@@ -2,8 +2,8 @@
 
 A handler is a plain function that runs in a thread; it gets `identity` and `dependencies` by asking for them:
 
-    @reading("/customers/{customer_id:str}", operation_id="getCustomer", summary="Read a customer")
-    def get_customer(customer_id: str, identity: Identity, dependencies: Dependencies) -> CustomerShape: ...
+    @reading("/customers/{customer_id:str}", operation_id="getCustomer", summary="…", tag="Customers")
+    def get_customer(customer_id: str, identity: Caller, dependencies: Connected) -> CustomerShape: ...
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,10 +12,12 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from anyio.to_thread import run_sync
+from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter, ParameterKwarg
+from litestar.params import ParameterKwarg, QueryParameter
 
 from tallybook.api.errors import ErrorResponse
 from tallybook.config import Settings
@@ -32,9 +34,9 @@ PATH_PARAMETER_CHARACTERS_MAX = 512  # the longest id there is, an event's
 PAGE_SIZE_MAX = 100
 PAGE_SIZE_DEFAULT = 20
 
-NextToken = Annotated[str | None, Parameter(query="nextToken", description="Where the page before ended; opaque.")]
+NextToken = Annotated[str | None, QueryParameter(name="nextToken", description="Where the page before ended; opaque.")]
 PageSize = Annotated[
-    int | None, Parameter(query="pageSize", description="Items on a page, normally 20.", ge=1, le=PAGE_SIZE_MAX)
+    int | None, QueryParameter(name="pageSize", description="Items on a page, normally 20.", ge=1, le=PAGE_SIZE_MAX)
 ]
 
 Route = Callable[[Callable[..., Any]], HTTPRouteHandler]
@@ -63,6 +65,10 @@ class Dependencies:
         self.database = database
         self.authenticator = authenticator
         self.events = events
+
+
+Caller = NamedDependency[Identity]
+Connected = NamedDependency[Dependencies]
 
 
 def reading(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
@@ -145,21 +151,25 @@ def check_text_parameter(text: str, name: str) -> None:
 
 def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
     definitions = [field.kwarg_definition for field in handler.parsed_fn_signature.parameters.values()]
-    return frozenset(
-        definition.query for definition in definitions if isinstance(definition, ParameterKwarg) and definition.query
-    )
+    return frozenset(filter(None, map(_query_name, definitions)))
+
+
+def _query_name(definition: object) -> str | None:
+    if isinstance(definition, QueryParameter):
+        return definition.name
+    return definition.query if isinstance(definition, ParameterKwarg) else None
 
 
 # ---- what handlers may ask for -----------------------------------------------------------------------------------
 
 
-def provide_identity(request: Any) -> Identity:
+def provide_identity(request: Request[Any, Any, Any]) -> Identity:
     """Who calls, as the guard found out."""
     identity: Identity = request.scope["user"]
     return identity
 
 
-def provide_dependencies(request: Any) -> Dependencies:
+def provide_dependencies(request: Request[Any, Any, Any]) -> Dependencies:
     """What `create_application` was given."""
     dependencies: Dependencies = request.app.state.dependencies
     return dependencies

@@ -222,7 +222,7 @@ def plan_to_response(plan: PricePlan) -> PricePlanShape:
         pricing_schedule=(
             PlanScheduleShape(
                 id=f"sch.{plan.plan_id.removeprefix('pp.')}",
-                price_plan_details=_details_to(plan),
+                price_plan_details=details_to(plan),
                 start_date=_SCHEDULE_START,
                 end_date=midnight(FOREVER),
                 version=plan.version,
@@ -340,7 +340,8 @@ def _decimal_at(config: dict[str, str], key: str, where: str) -> Decimal | None:
 # ---- to the wire -------------------------------------------------------------------------------------------------
 
 
-def _details_to(plan: PricePlan) -> PricePlanDetailsShape:
+def details_to(plan: PricePlan) -> PricePlanDetailsShape:
+    """What the plan charges, as the interface shows it."""
     return PricePlanDetailsShape(
         supported_currencies=plan.supported_currencies,
         active_currencies=plan.active_currencies,

@@ -9,7 +9,7 @@ from enum import Enum
 
 import msgspec
 
-from tallybook.core.customer import Address, check_address, check_email, check_id, check_name
+from tallybook.core.customer import Address, check_address, check_email, check_id, check_name, check_path_id
 from tallybook.core.errors import Invalid
 from tallybook.core.money import minor_unit_digits
 from tallybook.core.price_plan import PricingSchedule
@@ -71,7 +71,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_account(account: Account) -> None:
     """Refuse what could not be stored or billed. Raises `Invalid`, naming the field."""
-    check_id(account.account_id, "id")
+    check_path_id(account.account_id, "id")
     check_name(account.name, "name")
     minor_unit_digits(account.currency)
     if account.address is not None:

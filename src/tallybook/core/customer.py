@@ -46,7 +46,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_customer(customer: Customer) -> None:
     """Refuse texts that are empty or too long. Raises `Invalid`, naming the field."""
-    check_id(customer.customer_id, "id")
+    check_path_id(customer.customer_id, "id")
     check_name(customer.name, "name")
     check_email(customer.primary_email, "primaryEmail")
     check_address(customer.address, "address")
@@ -58,6 +58,13 @@ def check_id(text: str, where: str) -> None:
         raise Invalid(f"{where}: must be 1 to {ID_CHARACTERS_MAX} characters")
     if text != text.strip() or not text.isprintable():
         raise Invalid(f"{where}: must not have control characters, nor spaces at an end")
+
+
+def check_path_id(text: str, where: str) -> None:
+    """Refuse an id by which nobody could read the thing again: ids stand in paths. Raises `Invalid`."""
+    check_id(text, where)
+    if "/" in text or text in (".", ".."):
+        raise Invalid(f"{where}: must not have a slash, nor be just dots, because it stands in paths")
 
 
 def check_name(text: str, where: str) -> None:

@@ -35,9 +35,7 @@ EXACT = Context(
 
 ZERO = Decimal(0)
 
-DECIMAL_TEXT = re.compile(
-    rf"-?[0-9]{{1,{QUANTITY_DIGITS_MAX}}}(?:\.[0-9]{{1,{QUANTITY_DIGITS_MAX}}})?"
-)
+DECIMAL_TEXT = re.compile(rf"-?[0-9]{{1,{QUANTITY_DIGITS_MAX}}}(?:\.[0-9]{{1,{QUANTITY_DIGITS_MAX}}})?")
 """What a quantity looks like as text; use `fullmatch`. ASCII digits, no exponent, no leading plus."""
 
 

@@ -33,30 +33,34 @@ BODY_SINGLE = 1
 BODY_BATCH = 2
 
 
-def _text(maximum: int) -> Any:
-    return Annotated[str, msgspec.Meta(min_length=1, max_length=maximum)]
+SchemaName = Annotated[str, msgspec.Meta(min_length=1, max_length=SCHEMA_NAME_CHARACTERS_MAX)]
+AccountReference = Annotated[str, msgspec.Meta(min_length=1, max_length=ACCOUNT_ID_CHARACTERS_MAX)]
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=EVENT_ID_CHARACTERS_MAX)]
+FieldName = Annotated[str, msgspec.Meta(min_length=1, max_length=FIELD_NAME_CHARACTERS_MAX)]
+UnitName = Annotated[str, msgspec.Meta(min_length=1, max_length=UNIT_CHARACTERS_MAX)]
+DimensionValue = Annotated[str, msgspec.Meta(min_length=1, max_length=DIMENSION_VALUE_CHARACTERS_MAX)]
 
 
 class Attribute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A named quantity; `value` is decimal text."""
 
-    name: _text(FIELD_NAME_CHARACTERS_MAX)
+    name: FieldName
     value: str
-    unit: _text(UNIT_CHARACTERS_MAX) | None = None
+    unit: UnitName | None = None
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     """One usage event as a client sends it. `timestamp` without an offset is UTC."""
 
-    schema_name: _text(SCHEMA_NAME_CHARACTERS_MAX)
+    schema_name: SchemaName
     timestamp: datetime
-    account_id: _text(ACCOUNT_ID_CHARACTERS_MAX)
+    account_id: AccountReference
     attributes: Annotated[list[Attribute], msgspec.Meta(max_length=ATTRIBUTES_MAX)]
     dimensions: Annotated[
-        dict[_text(FIELD_NAME_CHARACTERS_MAX), _text(DIMENSION_VALUE_CHARACTERS_MAX)],
+        dict[FieldName, DimensionValue],
         msgspec.Meta(max_length=DIMENSIONS_MAX),
     ]
-    id: _text(EVENT_ID_CHARACTERS_MAX) | None = None
+    id: EventId | None = None
     created_at: msgspec.Raw = msgspec.Raw()  # one generation of clients must send it; it means nothing here
 
 
@@ -228,7 +232,9 @@ def _sound(loose: _LooseEvent, part: msgspec.Raw, place: str) -> Event:
     if loose.timestamp.year not in EVENT_TIME_YEARS:
         raise Invalid(f"{place}.timestamp: the year must be {EVENT_TIME_YEARS[0]} to {EVENT_TIME_YEARS[-1]}")
     attributes = [
-        Attribute(attribute.name, _quantity_text(attribute.value, f"{place}.attributes[{number}].value"), attribute.unit)
+        Attribute(
+            attribute.name, _quantity_text(attribute.value, f"{place}.attributes[{number}].value"), attribute.unit
+        )
         for number, attribute in enumerate(loose.attributes)
     ]
     names: set[str] = set()

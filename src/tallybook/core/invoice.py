@@ -12,7 +12,8 @@ from enum import Enum
 
 import msgspec
 
-from tallybook.core.decimals import EXACT, ZERO, plain_text
+from tallybook.core.customer import Address
+from tallybook.core.decimals import EXACT, plain_text
 from tallybook.core.errors import Conflict
 from tallybook.core.money import Money, cut_to_minor_unit, total
 from tallybook.core.period import Window
@@ -79,6 +80,7 @@ class LineType(Enum):
     USAGE_RATE_CARD_AMOUNT = "USAGE_RATE_CARD_AMOUNT"
     USAGE_RATE_CARD_SLAB_AMOUNT = "USAGE_RATE_CARD_SLAB_AMOUNT"
     RATE_CONFIG_ADJUSTMENT_AMOUNT = "RATE_CONFIG_ADJUSTMENT_AMOUNT"
+    USAGE_METER_USAGE = "USAGE_METER_USAGE"  # units, not money; it stands beside the tree
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,7 +111,10 @@ class BilledAccount(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     account_name: str
     customer_id: str
-    customer_name: str | None = None
+    customer_name: str
+    customer_email: str
+    email: str
+    address: Address
     currency: str
     net_term_days: int = 0
 
@@ -145,11 +150,6 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     def due_date(self) -> date:
         """The day by which it is to be paid."""
         return self.invoice_date + timedelta(days=self.account.net_term_days)
-
-    @property
-    def paid_amount(self) -> Decimal:
-        """What has been paid; an invoice of nothing is paid by nothing."""
-        return ZERO
 
 
 class InvoiceInputs(msgspec.Struct, frozen=True, kw_only=True):

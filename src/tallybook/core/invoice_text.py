@@ -61,12 +61,11 @@ def invoice_text(invoice: Invoice) -> str:
 
 def _heading(invoice: Invoice, width: int) -> list[str]:
     account = invoice.account
-    customer = account.customer_name or account.customer_id
     return [
         _both_ends(f"INVOICE  {invoice.invoice_id}", invoice.status.value, width),
         "",
         _both_ends(account.account_name, _days(invoice.start_date, invoice.end_date), width),
-        _both_ends(f"Account {account.account_id}, customer {customer}", _issued(invoice), width),
+        _both_ends(f"Account {account.account_id}, customer {account.customer_name}", _issued(invoice), width),
         _both_ends(f"Plan {invoice.plan_name}, version {invoice.plan_version}", _due(invoice), width),
     ]
 

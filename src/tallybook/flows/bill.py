@@ -241,7 +241,7 @@ def _accounts_wanted(
     connection: Connection, organisation_id: str, wanted: InvoiceFilter, after: InvoiceKey | None
 ) -> Iterator[Account]:
     """The accounts that pass the filter, by id, from that of the key `after` on."""
-    first_id = wanted.account_id or (after and after.account_id)
+    first_id = wanted.account_id or (None if after is None else after.account_id)
     first = accounts.account(connection, organisation_id, first_id) if first_id else None
     if first is not None and wanted.customer_id in (None, first.customer_id):
         yield first
@@ -369,12 +369,18 @@ def _meter(connection: Connection, organisation_id: str, meter_id: str) -> Usage
 
 
 def _billed_account(connection: Connection, organisation_id: str, account: Account) -> BilledAccount:
-    customer = accounts.find_customer(connection, organisation_id, account.customer_id)
+    found = accounts.find_customer(connection, organisation_id, account.customer_id)
+    if found is None:
+        raise NotFound(f"no customer {account.customer_id!r}, whose account {account.account_id!r} is")
+    customer = found.definition
     return BilledAccount(
         account_id=account.account_id,
         account_name=account.name,
-        customer_id=account.customer_id,
-        customer_name=None if customer is None else customer.definition.name,
+        customer_id=customer.customer_id,
+        customer_name=customer.name,
+        customer_email=customer.primary_email,
+        email=account.primary_email or customer.primary_email,
+        address=account.address or customer.address,
         currency=account.currency,
         net_term_days=account.net_term_days or 0,
     )

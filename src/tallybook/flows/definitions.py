@@ -7,6 +7,7 @@ thousand new accounts do not make the cache load everything again.
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from tallybook.core.account import Account, AccountStatus
 from tallybook.core.event_schema import EventSchema
@@ -126,7 +127,7 @@ class Definitions:
         return None
 
     @staticmethod
-    def _bound(entries: dict[tuple[str, str], object]) -> None:
+    def _bound(entries: dict[tuple[str, str], Any]) -> None:
         if len(entries) >= ENTRIES_MAX:
             entries.clear()
 

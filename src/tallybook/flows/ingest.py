@@ -95,4 +95,6 @@ class Intake(Generic[Ticket]):
 
 
 def _backlog_full() -> Busy:
-    return Busy("events arrive faster than they are metered and the backlog is full", retry_after_s=5, code="BACKLOG_FULL")
+    return Busy(
+        "events arrive faster than they are metered and the backlog is full", retry_after_s=5, code="BACKLOG_FULL"
+    )

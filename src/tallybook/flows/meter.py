@@ -8,6 +8,7 @@ again. So a crash, a second worker or a worker that slept changes nothing.
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from tallybook.core.errors import Corrupt, TallybookError
 from tallybook.core.event import Event, decode_event, logged_parts
 from tallybook.core.event_schema import event_id_for
 from tallybook.core.ingestion_status import IngestionStatus
-from tallybook.core.instant import MICROSECONDS_PER_HOUR, microseconds_since_1970
+from tallybook.core.instant import MICROSECONDS_PER_HOUR, instant_at, microseconds_since_1970
 from tallybook.flows.definitions import Definitions, SchemaProgram
 from tallybook.storage.event_rows import EventColumns, encode_block
 from tallybook.storage.interfaces import EventLog, LoggedRecord
@@ -73,21 +74,23 @@ class MicroBatch:
         self.definitions_version = version
         self.metered_at = metered_at
         first_of: dict[bytes, JudgedEvent] = {}
-        self.repeats: list[EventKey] = []
+        repeats: list[EventKey] = []
         self._events: list[JudgedEvent] = []
         for event in events:
             first = event if event.key is None else first_of.setdefault(event.key, event)
             if first is not event:
-                self.repeats.append(self._key(event))
+                repeats.append(self._key(event))
                 event = _as_duplicate(event, first.content)
             self._events.append(event)
-        self.keys = [self._key(event) for event in first_of.values()]
+        self.keys: Sequence[EventKey] = [self._key(event) for event in first_of.values()]
+        self.repeats: Sequence[EventKey] = repeats
 
     def contents(self, duplicates: Mapping[bytes, int]) -> BatchContents:
         events = self._events
         if duplicates:
             events = [
-                _as_duplicate(event, duplicates[event.key]) if event.key in duplicates else event for event in events
+                _as_duplicate(event, duplicates[event.key]) if event.key and event.key in duplicates else event
+                for event in events
             ]
         groups = _grouped(events)
         return BatchContents(
@@ -169,6 +172,20 @@ class Metering:
             version=version,
             metered_at=self._clock(),
         )
+
+
+class MeteredThrough:
+    """Says through which instant of receipt everything accepted has its verdict; billing waits for it."""
+
+    def __init__(self, log: EventLog, usage_store: UsageStore, *, partition: int) -> None:
+        self._log = log
+        self._usage_store = usage_store
+        self._partition = partition
+
+    def instant(self) -> datetime:
+        """Every event received up to this instant is metered. It may say a moment too little, never too much."""
+        position = self._usage_store.position(self._partition)
+        return instant_at(self._log.received_through(position) - 1)
 
 
 def judge_record(record: LoggedRecord, definitions: Definitions, *, plan_required: bool) -> list[JudgedEvent]:

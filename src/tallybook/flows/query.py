@@ -13,7 +13,7 @@ from arro3.core import Table
 from tallybook.core.account import Account
 from tallybook.core.event import decode_event, logged_parts
 from tallybook.core.ingestion_status import IngestionStatus
-from tallybook.core.instant import EPOCH, microseconds_since_1970
+from tallybook.core.instant import EPOCH, MICROSECONDS_PER_HOUR, microseconds_since_1970
 from tallybook.core.period import cycle_containing
 from tallybook.core.price_plan import PricePlan, PricingSchedule, schedule_on
 from tallybook.flows.meter import event_key_of
@@ -59,8 +59,21 @@ class EventTrace(msgspec.Struct, frozen=True, kw_only=True):
 
     row: EventRow
     account: Account | None
+    customer_name: str
     meter_names: dict[str, str]
     billed_by: BilledBy | None
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How far metering is behind the log, in positions; and the bytes of all log records that are not trimmed yet."""
+
+    metered_position: int
+    last_position: int
+    log_bytes: int
+
+    @property
+    def waiting_records(self) -> int:
+        return max(0, self.last_position - self.metered_position)
 
 
 class Events:
@@ -79,7 +92,7 @@ class Events:
         self._log = log
         self._blocks = blocks
         self._lake = lake
-        self._usage_store = usage_store
+        self.usage_store = usage_store
         self._catalog = catalog
         self._partition = partition
 
@@ -87,7 +100,7 @@ class Events:
         self, organisation_id: str, wanted: EventFilter, *, before: Place | None, limit: int
     ) -> tuple[list[EventRow], Place | None]:
         """The newest events before a place, newest received first; and the place to go on from, None at the end."""
-        metered = self._usage_store.position(self._partition)
+        metered = self.usage_store.position(self._partition)
         rows: list[EventRow] = []
         if wanted.status in (None, IngestionStatus.IN_PROGRESS):
             rows = _first(self._in_progress(organisation_id, metered, before), wanted.matches, limit + 1)
@@ -99,9 +112,9 @@ class Events:
 
     def find(self, organisation_id: str, event_id: str) -> list[EventRow]:
         """All accepted events with that id, newest received first; repeats share it. Empty when there is none."""
-        metered = self._usage_store.position(self._partition)
+        metered = self.usage_store.position(self._partition)
         rows = [row for row in self._in_progress(organisation_id, metered, None) if row.event_id == event_id]
-        positions = {position for _, position in self._usage_store.places_of(event_key_of(organisation_id, event_id))}
+        positions = {position for _, position in self.usage_store.places_of(event_key_of(organisation_id, event_id))}
         blocks, snapshot = self._blocks_and_lake()
         by_id = [f"organisation_id = {literal(organisation_id)}", f"event_id = {literal(event_id)}"]
         if positions:  # else its key is forgotten: look through everything
@@ -124,12 +137,31 @@ class Events:
         for meter in row.meters:
             found = self._catalog.usage_meter(row.organisation_id, meter.meter_id)
             names[meter.meter_id] = found.name if found else meter.meter_id
-        return EventTrace(row=row, account=account, meter_names=names, billed_by=self._billed_by(row, account))
+        customer = self._catalog.customer(row.organisation_id, account.customer_id) if account else None
+        return EventTrace(
+            row=row,
+            account=account,
+            customer_name=customer.name if customer else "",
+            meter_names=names,
+            billed_by=self._billed_by(row, account),
+        )
 
-    def in_progress_count(self) -> int:
-        """Accepted events without a verdict yet."""
-        position = self._usage_store.position(self._partition)
-        return sum(record.event_count for record in self._records_behind(position))
+    def backlog(self) -> Backlog:
+        """How far metering is behind the log."""
+        metered, last = self.usage_store.position(self._partition), self._log.last_position()
+        return Backlog(metered_position=metered, last_position=last, log_bytes=self._log.used_bytes())
+
+    def in_progress_by_receipt(self) -> dict[tuple[str, int], int]:
+        """Accepted events without a verdict yet, by organisation and hour of receipt."""
+        found: dict[tuple[str, int], int] = {}
+        for record in self._records_behind(self.usage_store.position(self._partition)):
+            place = (record.organisation_id, record.received_at // MICROSECONDS_PER_HOUR)
+            found[place] = found.get(place, 0) + record.event_count
+        return found
+
+    def in_progress(self, organisation_id: str) -> Iterator[EventRow]:
+        """The organisation's accepted events without a verdict yet, newest received first."""
+        return self._in_progress(organisation_id, self.usage_store.position(self._partition), None)
 
     def every_row(self) -> Iterator[EventRow]:
         """All metered events, in no order. For checking; it reads everything."""

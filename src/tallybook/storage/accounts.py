@@ -99,6 +99,20 @@ def list_customers(
     return Page(items=[stored(row, Customer) for row in rows.items], next=rows.next)
 
 
+def generated_ids_of_customers(
+    connection: Connection, organisation_id: str, customer_ids: Collection[str]
+) -> dict[str, str]:
+    """The ids that Tallybook gave those customers, by the ids that the caller gave them."""
+    table = tables.customer
+    found: dict[str, str] = {}
+    for some in in_pieces(sorted(set(customer_ids))):
+        query = select(table.c.customer_id, table.c.generated_id).where(
+            table.c.organisation_id == organisation_id, table.c.customer_id.in_(some)
+        )
+        found.update((row[0], row[1]) for row in connection.execute(query))
+    return found
+
+
 class _PlanCycle(msgspec.Struct):
     """As much of a price plan as a schedule needs."""
 
@@ -178,6 +192,13 @@ def accounts_with_schedules(
         query = query.where(table.c.account_id > after)
     rows = connection.execute(query.order_by(table.c.account_id).limit(limit)).mappings().all()
     return _accounts(connection, organisation_id, rows)
+
+
+def customers_by_account(connection: Connection, organisation_id: str) -> dict[str, str]:
+    """The customer id of each account id of the organisation."""
+    table = tables.account
+    query = select(table.c.account_id, table.c.customer_id).where(table.c.organisation_id == organisation_id)
+    return {row.account_id: row.customer_id for row in connection.execute(query)}
 
 
 def list_accounts(

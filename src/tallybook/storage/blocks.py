@@ -65,7 +65,5 @@ class BlockStore:
         """Delete the blocks up to a position, which the lake holds."""
         with self._database.write() as connection:
             connection.execute(
-                event_block.delete().where(
-                    event_block.c.partition == partition, event_block.c.last_position <= through
-                )
+                event_block.delete().where(event_block.c.partition == partition, event_block.c.last_position <= through)
             )

@@ -7,6 +7,7 @@ on a connection instead.
 from collections.abc import Collection
 
 from tallybook.core.account import Account
+from tallybook.core.customer import Customer
 from tallybook.core.event_schema import EventSchema
 from tallybook.core.price_plan import PricePlan
 from tallybook.core.usage_meter import UsageMeter
@@ -36,6 +37,23 @@ class Catalog:
         """Every organisation, by id."""
         with self.database.read() as connection:
             return accounts.organisations(connection)
+
+    def base_currency(self, organisation_id: str) -> str | None:
+        """The currency the organisation reports in."""
+        with self.database.read() as connection:
+            found = accounts.organisation_of(connection, organisation_id)
+        return found.base_currency if found else None
+
+    def customer(self, organisation_id: str, customer_id: str) -> Customer | None:
+        """The customer with that id."""
+        with self.database.read() as connection:
+            found = accounts.find_customer(connection, organisation_id, customer_id)
+        return found.definition if found else None
+
+    def customers_by_account(self, organisation_id: str) -> dict[str, str]:
+        """The customer id of each account id of the organisation."""
+        with self.database.read() as connection:
+            return accounts.customers_by_account(connection, organisation_id)
 
     def account(self, organisation_id: str, account_id: str) -> Account | None:
         """The account with that id, with its aliases and schedules."""

@@ -64,7 +64,9 @@ class DeltaLake:
         table.optimize.compact(target_size=FILE_BYTES_TARGET)
         self._make_durable()
         # Whoever opened the table before still reads the old files; an append that crashed left files nobody names.
-        table.vacuum(retention_hours=REPLACED_FILES_KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+        table.vacuum(
+            retention_hours=REPLACED_FILES_KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True
+        )
 
     def snapshot(self, partition: int) -> "LakeSnapshot":
         """The table as it is now, with the position it is true for."""

@@ -18,7 +18,7 @@ from tallybook.core.instant import microseconds_since_1970
 from tallybook.core.invoice import INVOICE_FORMAT, Invoice, InvoiceInputs, InvoiceStatus
 from tallybook.storage.tables import invoice as invoice_table
 
-PAGE_ROWS = 200  # read from the table at once while streaming; an invoice is some 5 kB
+PAGE_ROWS = 50  # read from the table at once while streaming: the interface's longest page, some 5 kB each
 
 _INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _document = msgspec.json.Decoder(Invoice)

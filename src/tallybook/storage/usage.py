@@ -165,9 +165,7 @@ class UsageStore:
             )
         return Outcome.COMMITTED
 
-    def units(
-        self, organisation_id: str, account_id: str, *, start: datetime, end: datetime
-    ) -> dict[str, MeterUsage]:
+    def units(self, organisation_id: str, account_id: str, *, start: datetime, end: datetime) -> dict[str, MeterUsage]:
         """Usage per meter id over `[start, end)`, both on whole hours."""
         rows = self.rows(organisation_id, account_id, start=start, end=end)
         return total_by_meter(rows)
@@ -193,7 +191,11 @@ class UsageStore:
         """
         with self._database.write() as connection:
             slice_end = connection.execute(
-                select(event_key.c.key).where(event_key.c.key > after).order_by(event_key.c.key).offset(limit - 1).limit(1)
+                select(event_key.c.key)
+                .where(event_key.c.key > after)
+                .order_by(event_key.c.key)
+                .offset(limit - 1)
+                .limit(1)
             ).scalar()
             for table in (event_key, event_repeat):
                 within = table.c.key > after if slice_end is None else table.c.key.between(after, slice_end)
@@ -201,13 +203,19 @@ class UsageStore:
         return slice_end
 
     def usage_by_hour(
-        self, organisation_id: str, *, account_ids: Sequence[str], meter_ids: Sequence[str], start: datetime, end: datetime
+        self,
+        organisation_id: str,
+        *,
+        account_ids: Sequence[str] | None,
+        meter_ids: Sequence[str],
+        start: datetime,
+        end: datetime,
     ) -> list[UsageRow]:
-        """Usage rows over `[start, end)` of the accounts and meters named; an empty list names all."""
+        """Usage rows over `[start, end)` of these accounts (None: all) and meters (none: all)."""
         query = select(
             usage.c.account_id, usage.c.meter_id, usage.c.event_hour, usage.c.units, usage.c.event_count
         ).where(usage.c.organisation_id == organisation_id, *_hours(usage.c.event_hour, start, end))
-        if account_ids:
+        if account_ids is not None:
             query = query.where(usage.c.account_id.in_(account_ids))
         if meter_ids:
             query = query.where(usage.c.meter_id.in_(meter_ids))
@@ -215,9 +223,15 @@ class UsageStore:
             return [UsageRow(**row._mapping) for row in connection.execute(query)]
 
     def counts_by_hour(
-        self, organisation_id: str, *, account_ids: Sequence[str], schema_names: Sequence[str], start: datetime, end: datetime
+        self,
+        organisation_id: str,
+        *,
+        account_ids: Sequence[str] | None,
+        schema_names: Sequence[str],
+        start: datetime,
+        end: datetime,
     ) -> list[CountRow]:
-        """Events by hour of event time over `[start, end)`, account, schema and status; an empty list names all."""
+        """Events by hour of event time over `[start, end)`, account, schema and status: of these accounts (None: all) and schemas (none: all)."""
         counted = event_count.c
         query = (
             select(
@@ -230,7 +244,7 @@ class UsageStore:
             .where(counted.organisation_id == organisation_id, *_hours(counted.event_hour, start, end))
             .group_by(counted.account_id, counted.event_hour, counted.schema_name, counted.status)
         )
-        if account_ids:
+        if account_ids is not None:
             query = query.where(counted.account_id.in_(account_ids))
         if schema_names:
             query = query.where(counted.schema_name.in_(schema_names))

@@ -1,0 +1,334 @@
+"""`GET /invoices` and `GET /invoices/{invoice_id}`: drafts and finalised invoices alike, with the line tree.
+
+Amounts are JSON numbers, each line cut to the currency's minor unit by itself; quantities and rates are exact.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any
+
+import msgspec
+from litestar.params import FromPath, QueryParameter
+
+from tallybook.api.handling import Caller, Connected, NextToken, reading
+from tallybook.api.paging import Listing
+from tallybook.core.customer import Address
+from tallybook.core.decimals import ZERO, plain_text
+from tallybook.core.instant import EPOCH
+from tallybook.core.invoice import BilledAccount, Invoice, InvoiceLine, InvoiceStatus, LineType, UsageLine, shown_amount
+from tallybook.core.period import FOREVER, midnight
+from tallybook.core.pricing import Clamp, PricedSlab
+from tallybook.flows.bill import Billing
+from tallybook.storage.ledger import InvoiceFilter, InvoiceKey, key_of
+
+INVOICES_PER_PAGE_MAX = 50  # the interface's limit
+_MILLISECONDS_MAX = (midnight(FOREVER) - EPOCH) // timedelta(milliseconds=1)
+_USAGE_UNITS = "USAGE_UNITS"
+_LISTING = Listing("invoices", InvoiceKey, size_default=INVOICES_PER_PAGE_MAX)
+
+_PageSize = Annotated[
+    int | None,
+    QueryParameter(name="pageSize", description="Items on a page, normally 50.", ge=1, le=INVOICES_PER_PAGE_MAX),
+]
+_StartTime = Annotated[
+    int | None,
+    QueryParameter(
+        name="start_time",
+        description="Cycles that start then or later; milliseconds since 1970.",
+        ge=0,
+        le=_MILLISECONDS_MAX,
+    ),
+]
+_EndTime = Annotated[
+    int | None,
+    QueryParameter(
+        name="end_time",
+        description="Cycles that start earlier; milliseconds since 1970.",
+        ge=0,
+        le=_MILLISECONDS_MAX,
+    ),
+]
+
+
+class InvoiceClass(Enum):
+    """What kind of paper it is."""
+
+    INVOICE = "INVOICE"
+
+
+class InvoiceType(Enum):
+    """What it is for: STANDARD is a cycle."""
+
+    STANDARD = "STANDARD"
+
+
+class FinalizingStatus(Enum):
+    """Whether it can still change; a draft has none."""
+
+    FINALIZED = "FINALIZED"
+
+
+class InvoiceLineItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A line and the lines it is the sum of. `value` is money, or units in a line of usage."""
+
+    id: str
+    type: LineType
+    description: str
+    value_per_quantity: Decimal | None = None
+    quantity: Decimal | None = None
+    units: str
+    value: Decimal
+    metadata: dict[str, Any] | None = None
+    line_items: "tuple[InvoiceLineItem, ...]"
+
+
+class BillingAddress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Where the bill goes."""
+
+    phone_number: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    state: str | None = None
+    country: str | None = None
+
+
+class InvoiceDetailsCustomer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The customer, as known when the invoice was computed."""
+
+    name: str
+    primary_email: str
+
+
+class InvoiceDetailsAccount(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The account, as known when the invoice was computed."""
+
+    name: str
+    invoice_currency: str
+    address: BillingAddress
+    primary_email: str
+
+
+class InvoiceDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who is billed, and by which plan."""
+
+    customer: InvoiceDetailsCustomer
+    account: InvoiceDetailsAccount
+    price_plan_name: str
+
+
+class InvoiceSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An invoice without its lines. `endDate` is exclusive; a draft has no `generatedAt`."""
+
+    id: str
+    customer_id: str
+    owner_id: str
+    price_plan_id: str
+    status: InvoiceStatus
+    finalizing_status: FinalizingStatus | None = None
+    invoice_class: InvoiceClass
+    invoice_type: InvoiceType
+    start_date: datetime
+    end_date: datetime
+    end_date_inclusive: datetime
+    invoice_date: datetime
+    due_date: datetime
+    generated_at: datetime | None = None
+    updated_at: datetime
+    total_amount: Decimal
+    paid_amount: Decimal
+    net_term_days: int
+    invoice_details: InvoiceDetails
+
+
+class InvoiceResponse(InvoiceSummary, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An invoice with its lines."""
+
+    auto_advance: bool
+    usage_info: tuple[InvoiceLineItem, ...]
+    revenue_info: InvoiceLineItem
+
+
+class ListInvoicesResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A page of invoices; `nextToken` is null on the last one."""
+
+    data: list[InvoiceSummary]
+    next_token: str | None
+
+
+@reading(
+    "/invoices",
+    operation_id="listInvoices",
+    summary="List drafts and invoices, by account, the newest cycle first",
+    tag="Invoices",
+)
+def list_invoices(
+    identity: Caller,
+    dependencies: Connected,
+    next_token: NextToken = None,
+    status: Annotated[InvoiceStatus | None, QueryParameter(name="status")] = None,
+    owner_id: Annotated[str | None, QueryParameter(name="owner_id", description="Account id.")] = None,
+    customer_id: Annotated[str | None, QueryParameter(name="customer_id")] = None,
+    page_size: _PageSize = None,
+    start_time: _StartTime = None,
+    end_time: _EndTime = None,
+) -> ListInvoicesResponse:
+    page = _LISTING.asked(
+        dependencies,
+        identity,
+        next_token=next_token,
+        page_size=page_size,
+        filters={
+            "status": None if status is None else status.value,
+            "owner_id": owner_id,
+            "customer_id": customer_id,
+            "start_time": None if start_time is None else str(start_time),
+            "end_time": None if end_time is None else str(end_time),
+        },
+    )
+    found = Billing(dependencies.database).invoices_of(
+        identity.organisation_id,
+        _filter_of(page.filters),
+        after=page.after,
+        limit=page.size + 1,
+        now=datetime.now(UTC),
+    )
+    last = key_of(found[page.size - 1]) if len(found) > page.size else None
+    return ListInvoicesResponse(
+        data=[summary_of(invoice) for invoice in found[: page.size]],
+        next_token=_LISTING.token(dependencies, identity, page, last),
+    )
+
+
+@reading("/invoices/{invoice_id:str}", operation_id="getInvoice", summary="Read an invoice", tag="Invoices")
+def get_invoice(invoice_id: FromPath[str], identity: Caller, dependencies: Connected) -> InvoiceResponse:
+    billing = Billing(dependencies.database)
+    return response_of(billing.invoice(identity.organisation_id, invoice_id, now=datetime.now(UTC)))
+
+
+ROUTES = (list_invoices, get_invoice)
+
+
+# ---- shapes ------------------------------------------------------------------------------------------------------
+
+
+def summary_of(invoice: Invoice) -> InvoiceSummary:
+    """The invoice as the list shows it."""
+    return InvoiceSummary(**_summary_fields(invoice))
+
+
+def response_of(invoice: Invoice) -> InvoiceResponse:
+    """The invoice with its usage and its line tree."""
+    return InvoiceResponse(
+        **_summary_fields(invoice),
+        auto_advance=True,
+        usage_info=tuple(_usage_item(line) for line in invoice.usage),
+        revenue_info=_line_item(invoice.revenue),
+    )
+
+
+def _summary_fields(invoice: Invoice) -> dict[str, Any]:
+    return {
+        "id": invoice.invoice_id,
+        "customer_id": invoice.account.customer_id,
+        "owner_id": invoice.account.account_id,
+        "price_plan_id": invoice.plan_id,
+        "status": invoice.status,
+        "finalizing_status": None if invoice.issued_at is None else FinalizingStatus.FINALIZED,
+        "invoice_class": InvoiceClass.INVOICE,
+        "invoice_type": InvoiceType.STANDARD,
+        "start_date": midnight(invoice.start_date),
+        "end_date": midnight(invoice.end_date),
+        "end_date_inclusive": midnight(invoice.end_date) - timedelta(days=1),
+        "invoice_date": midnight(invoice.invoice_date),
+        "due_date": midnight(invoice.due_date),
+        "generated_at": invoice.issued_at,
+        "updated_at": invoice.computed_at,
+        "total_amount": invoice.total,
+        "paid_amount": ZERO,
+        "net_term_days": invoice.account.net_term_days,
+        "invoice_details": _details_of(invoice.account, invoice.plan_name),
+    }
+
+
+def _details_of(account: BilledAccount, plan_name: str) -> InvoiceDetails:
+    return InvoiceDetails(
+        customer=InvoiceDetailsCustomer(name=account.customer_name, primary_email=account.customer_email),
+        account=InvoiceDetailsAccount(
+            name=account.account_name,
+            invoice_currency=account.currency,
+            address=_address_of(account.address),
+            primary_email=account.email,
+        ),
+        price_plan_name=plan_name,
+    )
+
+
+def _address_of(address: Address) -> BillingAddress:
+    return BillingAddress(**msgspec.structs.asdict(address))
+
+
+def _usage_item(line: UsageLine) -> InvoiceLineItem:
+    return InvoiceLineItem(
+        id=f"{LineType.USAGE_METER_USAGE.value}.{line.meter_id}",
+        type=LineType.USAGE_METER_USAGE,
+        description=line.name,
+        units=_USAGE_UNITS,
+        value=_plain(line.units),
+        line_items=(),
+    )
+
+
+def _line_item(line: InvoiceLine) -> InvoiceLineItem:
+    slab = line.working
+    return InvoiceLineItem(
+        id=line.line_id,
+        type=line.line_type,
+        description=line.description,
+        value_per_quantity=None if slab is None else _plain(slab.rate),
+        quantity=None if line.quantity is None else _plain(line.quantity),
+        units=line.amount.currency,
+        value=shown_amount(line),
+        metadata=None if slab is None else _working_of(slab),
+        line_items=tuple(_line_item(child) for child in line.lines),
+    )
+
+
+def _working_of(slab: PricedSlab) -> dict[str, Any]:
+    """How the slab's amount came about, besides quantity and rate."""
+    working: dict[str, Any] = {
+        "order": slab.order,
+        "startAfter": _plain(slab.start_after),
+        "priceType": slab.price_type.value,
+    }
+    if slab.package_size is not None and slab.packages is not None:
+        working |= {"packageSize": _plain(slab.package_size), "packageQuantity": _plain(slab.packages)}
+    if slab.clamp is not None:
+        working["minimumRateApplied" if slab.clamp is Clamp.MINIMUM else "maximumRateApplied"] = True
+    return working
+
+
+def _plain(value: Decimal) -> Decimal:
+    """The same number, without an exponent and without zeros at its end."""
+    return Decimal(plain_text(value))
+
+
+def _filter_of(filters: Mapping[str, str]) -> InvoiceFilter:
+    return InvoiceFilter(
+        status=InvoiceStatus(filters["status"]) if "status" in filters else None,
+        account_id=filters.get("owner_id"),
+        customer_id=filters.get("customer_id"),
+        started_from=_first_day_from(filters.get("start_time")),
+        started_before=_first_day_from(filters.get("end_time")),
+    )
+
+
+def _first_day_from(milliseconds: str | None) -> date | None:
+    """The first day that begins at that instant or after it."""
+    if milliseconds is None:
+        return None
+    instant = EPOCH + timedelta(milliseconds=int(milliseconds))
+    return (instant + timedelta(days=1) - timedelta(microseconds=1)).date()

@@ -1,0 +1,135 @@
+"""The routes of price plans. Their shapes are in `price_plan_shapes`."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
+from tallybook.api.paging import Listing
+from tallybook.api.price_plan_shapes import (
+    CreatePricePlanRequest,
+    PricePlanDetailsShape,
+    PricePlanShape,
+    PricePlanTypeShape,
+    details_to,
+    plan_from_request,
+    plan_to_response,
+)
+from tallybook.core.price_plan import PricePlan, PricePlanStatus
+from tallybook.flows import define
+from tallybook.flows.authenticate import now_utc
+from tallybook.flows.new_ids import new_id
+from tallybook.storage import plans
+from tallybook.storage.definition_rows import PagePosition
+
+TAG = "Price Plans"
+LISTING = Listing("price_plans", PagePosition)
+
+
+class ActivatePricePlanRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The currencies to open the plan for."""
+
+    currencies: list[str]
+
+
+class ListedPricePlanShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A price plan in a list."""
+
+    id: str
+    name: str
+    version: int
+    description: str | None = None
+    status: PricePlanStatus
+    usage_meters: list[str]
+    price_plan_details: PricePlanDetailsShape
+    created_at: datetime
+    updated_at: datetime
+    type: PricePlanTypeShape
+
+
+class PricePlanPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A page of price plans in their latest versions, those changed last first."""
+
+    data: list[ListedPricePlanShape]
+    next_token: str | None = None
+
+
+@writing("/price_plans", status=HTTPStatus.OK, operation_id="createPricePlan", summary="Create a price plan", tag=TAG)
+def create_price_plan(
+    data: JSONBody[CreatePricePlanRequest],
+    identity: Caller,
+    dependencies: Connected,
+    dry_run: Annotated[
+        bool | None, QueryParameter(name="dry_run", description="Check the plan, but do not keep it.")
+    ] = None,
+) -> PricePlanShape:
+    now = now_utc()
+    plan = plan_from_request(data, plan_id=new_id("pp"), now=now)
+    define.create_price_plan(dependencies.database, identity.organisation_id, plan, now=now, dry_run=bool(dry_run))
+    return plan_to_response(plan)
+
+
+@writing(
+    "/price_plans/{price_plan_id:str}/activate",
+    status=HTTPStatus.OK,
+    operation_id="activatePricePlan",
+    summary="Activate currencies of a price plan",
+    tag=TAG,
+)
+def activate_price_plan(
+    price_plan_id: FromPath[str], data: JSONBody[ActivatePricePlanRequest], identity: Caller, dependencies: Connected
+) -> PricePlanShape:
+    plan = define.activate_price_plan(
+        dependencies.database, identity.organisation_id, price_plan_id, data.currencies, now=now_utc()
+    )
+    return plan_to_response(plan)
+
+
+@reading(
+    "/price_plans/{price_plan_id:str}",
+    operation_id="getPricePlan",
+    summary="Read a price plan: its latest version, or another",
+    tag=TAG,
+)
+def get_price_plan(
+    price_plan_id: FromPath[str],
+    identity: Caller,
+    dependencies: Connected,
+    version: Annotated[int | None, QueryParameter(name="version", ge=1, le=2**31 - 1)] = None,
+) -> PricePlanShape:
+    with dependencies.database.read() as connection:
+        return plan_to_response(define.found_plan(connection, identity.organisation_id, price_plan_id, version))
+
+
+@reading("/price_plans", operation_id="getPricePlans", summary="List price plans", tag=TAG)
+def list_price_plans(
+    identity: Caller, dependencies: Connected, next_token: NextToken = None, page_size: PageSize = None
+) -> PricePlanPage:
+    page = LISTING.asked(dependencies, identity, next_token=next_token, page_size=page_size)
+    with dependencies.database.read() as connection:
+        found = plans.list_price_plans(connection, identity.organisation_id, after=page.after, limit=page.size)
+    return PricePlanPage(
+        data=[_listed(plan) for plan in found.items],
+        next_token=LISTING.token(dependencies, identity, page, found.next),
+    )
+
+
+def _listed(plan: PricePlan) -> ListedPricePlanShape:
+    return ListedPricePlanShape(
+        id=plan.plan_id,
+        name=plan.name,
+        version=plan.version,
+        description=plan.description,
+        status=plan.status,
+        usage_meters=sorted({card.meter_id for card in plan.rate_cards}),
+        price_plan_details=details_to(plan),
+        created_at=plan.created_at,
+        updated_at=plan.updated_at,
+        type=PricePlanTypeShape.BILLING,
+    )
+
+
+ROUTES = (create_price_plan, activate_price_plan, get_price_plan, list_price_plans)
