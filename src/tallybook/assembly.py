@@ -1,17 +1,20 @@
 """Settings turned into connected objects; the only place that names a backend."""
 
+from collections.abc import Callable
 from typing import cast
 
 from tallybook.api.application import create_application
 from tallybook.api.edge import Application, Edge
 from tallybook.api.handling import Dependencies
 from tallybook.config import Settings
+from tallybook.flows import verify as flows_verify
 from tallybook.flows.archive import Archive
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.bill import Billing
 from tallybook.flows.definitions import Definitions
 from tallybook.flows.meter import MeteredThrough, Metering
 from tallybook.flows.query import Events
+from tallybook.flows.verify import Verification
 from tallybook.storage import credentials
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.catalog import Catalog
@@ -87,6 +90,12 @@ def events(settings: Settings, over: Database) -> Events:
         usage_store(settings, over),
         Catalog(over),
         partition=PARTITION,
+    )
+
+
+def verify_usage(settings: Settings, on_rows: Callable[[int], None]) -> Verification:
+    return flows_verify.verify_usage(
+        database(settings), event_log(settings), DeltaLake(settings.lake_path), partition=PARTITION, on_rows=on_rows
     )
 
 

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
 from tallybook import assembly, telemetry, workers
 from tallybook.config import Settings, read_settings
@@ -140,6 +143,67 @@ def create_key(
     assembly.prepare(settings)
     scopes = scope or [Scope.INGEST, Scope.READ, Scope.WRITE]
     typer.echo(assembly.authenticator(settings).create_key(organisation, name, scopes))
+
+
+@verify.command("usage")
+def verify_usage(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Add up the rows of every event again and compare: with usage, with the counts, with what was accepted."""
+    settings = read_settings(os.environ, data_dir=data_dir)
+    assembly.prepare(settings)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        task = progress.add_task("event rows read", total=None)
+        found = assembly.verify_usage(settings, lambda rows: progress.advance(task, rows))
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+    else:
+        typer.echo(
+            f"accepted {found.accepted} = with a verdict {sum(found.by_status.values())} + in progress {found.in_progress}"
+        )
+        for status, count in found.by_status.items():
+            typer.echo(f"  {status}: {count}")
+        typer.echo(
+            f"usage: {found.usage_rows} rows; " + ("everything adds up" if not found.differences else "DIFFERENCES:")
+        )
+        for difference in found.differences:
+            typer.echo(f"  {difference}")
+    if found.differences:
+        raise typer.Exit(1)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as `keys list` shows it.")], data_dir: DataDir = None
+) -> None:
+    """Revoke an API key and every token made with it, within two seconds."""
+    settings = read_settings(os.environ, data_dir=data_dir)
+    assembly.prepare(settings)
+    assembly.authenticator(settings).revoke_key(key_id)
+    typer.echo(f"{key_id} is revoked", err=True)
+
+
+@keys.command("list")
+def list_keys(organisation: Organisation = "default", data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the API keys of an organisation; secrets are not stored, so they cannot be shown."""
+    settings = read_settings(os.environ, data_dir=data_dir)
+    assembly.prepare(settings)
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "id": key.key_id,
+            "name": key.name,
+            "state": key.state(now),
+            "scopes": sorted(key.scopes),
+            "createdAt": key.created_at,
+        }
+        for key in assembly.authenticator(settings).keys(organisation)
+    ]
+    if as_json:
+        typer.echo(msgspec.json.encode(rows))
+        return
+    table = Table("id", "name", "state", "scopes", "made at", box=None)
+    for row in rows:
+        table.add_row(*(", ".join(value) if isinstance(value, list) else str(value) for value in row.values()))
+    Console().print(table)
 
 
 def _instant(text: str | None) -> datetime:

@@ -69,6 +69,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
+    def state(self, now: datetime) -> str:
+        """`active`, `revoked` or `expired`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
 
 def check_api_key(key: ApiKey) -> None:
     """Refuse a key without a scope, or with a name that is empty or too long. Raises `Invalid`."""

@@ -35,6 +35,7 @@ from tallybook.storage.credentials import (
     add_signing_secret,
     api_key_with_hash,
     api_key_with_id,
+    api_keys_of,
     revoke_api_key,
     signing_secret,
 )
@@ -130,6 +131,11 @@ class Authenticator:
             add_organisation(connection, organisation, now=now)
             add_api_key(connection, key)
         return text
+
+    def keys(self, organisation_id: str) -> list[ApiKey]:
+        """All keys of the organisation, the oldest first, revoked ones too."""
+        with self._database.read() as connection:
+            return api_keys_of(connection, organisation_id)
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke a key and every token made with it; other processes notice within `CACHE_LIFETIME_S`.

@@ -13,7 +13,7 @@ from arro3.core import Table
 from tallybook.core.account import Account
 from tallybook.core.event import decode_event, logged_parts
 from tallybook.core.ingestion_status import IngestionStatus
-from tallybook.core.instant import EPOCH, MICROSECONDS_PER_HOUR, microseconds_since_1970
+from tallybook.core.instant import EPOCH, microseconds_since_1970
 from tallybook.core.period import cycle_containing
 from tallybook.core.price_plan import PricePlan, PricingSchedule, schedule_on
 from tallybook.flows.meter import event_key_of
@@ -151,25 +151,9 @@ class Events:
         metered, last = self.usage_store.position(self._partition), self._log.last_position()
         return Backlog(metered_position=metered, last_position=last, log_bytes=self._log.used_bytes())
 
-    def in_progress_by_receipt(self) -> dict[tuple[str, int], int]:
-        """Accepted events without a verdict yet, by organisation and hour of receipt."""
-        found: dict[tuple[str, int], int] = {}
-        for record in self._records_behind(self.usage_store.position(self._partition)):
-            place = (record.organisation_id, record.received_at // MICROSECONDS_PER_HOUR)
-            found[place] = found.get(place, 0) + record.event_count
-        return found
-
     def in_progress(self, organisation_id: str) -> Iterator[EventRow]:
         """The organisation's accepted events without a verdict yet, newest received first."""
         return self._in_progress(organisation_id, self.usage_store.position(self._partition), None)
-
-    def every_row(self) -> Iterator[EventRow]:
-        """All metered events, in no order. For checking; it reads everything."""
-        blocks, snapshot = self._blocks_and_lake()
-        for batch in snapshot.query(f"SELECT {_COLUMNS} FROM event"):  # noqa: S608  # names from this package only
-            yield from rows_of(Table.from_batches([batch]))
-        for block in blocks:
-            yield from rows_of(decode_blocks([block.rows]))
 
     def _in_progress(self, organisation_id: str, metered: int, before: Place | None) -> Iterator[EventRow]:
         end = None if before is None else before[0] + 1
@@ -178,12 +162,6 @@ class Events:
                 if record.organisation_id == organisation_id:
                     rows = reversed(_rows_in_progress(record, self._partition))
                     yield from (row for row in rows if before is None or (row.position, row.index) < before)
-            end = records[-1].position
-
-    def _records_behind(self, position: int) -> Iterator[LoggedRecord]:
-        end = None
-        while records := self._log.read_back(before=end, after=position, records_max=LOG_RECORDS_PER_LOOK):
-            yield from records
             end = records[-1].position
 
     def _blocks_and_lake(self) -> tuple[list[Block], LakeSnapshot]:

@@ -1,7 +1,7 @@
 """Blocks of metered rows that wait in the database for the lake."""
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from tallybook.storage.database import Database
 from tallybook.storage.tables import event_block
@@ -46,20 +46,8 @@ class BlockStore:
 
     def all(self, partition: int) -> list[Block]:
         """Every block of the partition, in order, as of one moment."""
-        query = select(*_COLUMNS).where(event_block.c.partition == partition).order_by(event_block.c.last_position)
         with self._database.read() as connection:
-            return [Block(**row._mapping) for row in connection.execute(query)]
-
-    def holding(self, partition: int, position: int) -> Block | None:
-        """The block with the rows of a log position, or None when there is none (any more)."""
-        query = select(*_COLUMNS).where(
-            event_block.c.partition == partition,
-            event_block.c.first_position <= position,
-            event_block.c.last_position >= position,
-        )
-        with self._database.read() as connection:
-            row = connection.execute(query).first()
-        return Block(**row._mapping) if row else None
+            return all_blocks(connection, partition)
 
     def delete(self, partition: int, *, through: int) -> None:
         """Delete the blocks up to a position, which the lake holds."""
@@ -67,3 +55,9 @@ class BlockStore:
             connection.execute(
                 event_block.delete().where(event_block.c.partition == partition, event_block.c.last_position <= through)
             )
+
+
+def all_blocks(connection: Connection, partition: int) -> list[Block]:
+    """The same as `BlockStore.all`, inside a transaction of the caller's."""
+    query = select(*_COLUMNS).where(event_block.c.partition == partition).order_by(event_block.c.last_position)
+    return [Block(**row._mapping) for row in connection.execute(query)]

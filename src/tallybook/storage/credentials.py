@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, insert, select, update
+from sqlalchemy import Column, Connection, Row, insert, select, update
 
 from tallybook.core.credential import ApiKey, Scope
 from tallybook.core.instant import instant_at, microseconds_since_1970
@@ -61,10 +61,18 @@ def add_signing_secret(connection: Connection, purpose: str, secret: bytes, *, n
     )
 
 
+def api_keys_of(connection: Connection, organisation_id: str) -> list[ApiKey]:
+    """All keys of the organisation, the oldest first, revoked ones too."""
+    query = select(api_key).where(api_key.c.organisation_id == organisation_id)
+    return [_key(row) for row in connection.execute(query.order_by(api_key.c.created_at, api_key.c.key_id))]
+
+
 def _find(connection: Connection, column: Column[Any], value: object) -> ApiKey | None:
     row = connection.execute(select(api_key).where(column == value)).first()
-    if row is None:
-        return None
+    return None if row is None else _key(row)
+
+
+def _key(row: Row[Any]) -> ApiKey:
     return ApiKey(
         key_id=row.key_id,
         organisation_id=row.organisation_id,

@@ -29,6 +29,13 @@ class LoggedRecord(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """Events accepted up to a position, by organisation and hour of receipt (hours since 1970)."""
+
+    last_position: int
+    by_receipt: Mapping[tuple[str, int], int]
+
+
 class EventLog(Protocol):
     """The durable, ordered log of accepted request bodies; one partition of it."""
 
@@ -65,8 +72,8 @@ class EventLog(Protocol):
     def used_bytes(self) -> int:
         """How much room the records take that are not trimmed yet."""
 
-    def accepted(self) -> Mapping[tuple[str, int], int]:
-        """Events ever accepted, by organisation and hour of receipt (hours since 1970), trimmed ones included."""
+    def accepted(self) -> Accepted:
+        """Events ever accepted, trimmed ones included, as of one moment."""
 
 
 class Lake(Protocol):

@@ -8,14 +8,14 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tallybook.core.errors import Corrupt, TallybookError
 from tallybook.core.instant import MICROSECONDS_PER_HOUR
 from tallybook.storage.database import BUSY_TIMEOUT_S, translated
-from tallybook.storage.interfaces import LoggedRecord, Record
+from tallybook.storage.interfaces import Accepted, LoggedRecord, Record
 
 PAGE_BYTES = 16_384  # bodies of 300 KB: 535 a second with this, 350 with 4 KiB pages; small ones do not mind
 WAL_PAGES = 4_096  # 64 MiB: large enough that copying home is rare, small enough that it is short
@@ -118,10 +118,16 @@ class SqliteEventLog:
             free = connection.execute("PRAGMA freelist_count").fetchone()[0]
             return int(pages - free) * PAGE_BYTES
 
-    def accepted(self) -> Mapping[tuple[str, int], int]:
+    def accepted(self) -> Accepted:
         with self._connection() as connection:
-            rows = connection.execute("SELECT organisation_id, received_hour, event_count FROM accepted")
-            return {(organisation_id, hour): count for organisation_id, hour, count in rows}
+            connection.execute("BEGIN")  # both from one snapshot
+            try:
+                rows = connection.execute("SELECT organisation_id, received_hour, event_count FROM accepted").fetchall()
+                last_position = _last_position(connection)
+            finally:
+                connection.execute("COMMIT")
+        by_receipt = {(organisation_id, hour): count for organisation_id, hour, count in rows}
+        return Accepted(last_position=last_position, by_receipt=by_receipt)
 
     def changes_seen(self) -> int:
         """A number that differs after another connection has committed; cheap enough to ask often."""

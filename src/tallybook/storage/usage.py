@@ -30,6 +30,10 @@ BLOCK_FORMAT = 1
 KEYS_PER_QUERY = 500  # bound parameters in one statement; SQLite's default limit is far above
 
 
+UsagePlace = tuple[str, str, str, int]
+"""Organisation, account, meter, and hour of event time."""
+
+
 class EventKey(NamedTuple):
     """The row of an accepted event in the table of keys, as the driver takes it: in the table's column order."""
 
@@ -251,26 +255,6 @@ class UsageStore:
         with self._database.read() as connection:
             return [CountRow(**row._mapping) for row in connection.execute(query)]
 
-    def judged_by_receipt(self) -> dict[tuple[str, int], dict[str, int]]:
-        """Events with a verdict: by organisation and hour of receipt, then by status."""
-        counted = event_count.c
-        query = select(
-            counted.organisation_id, counted.received_hour, counted.status, func.sum(counted.event_count)
-        ).group_by(counted.organisation_id, counted.received_hour, counted.status)
-        found: dict[tuple[str, int], dict[str, int]] = {}
-        with self._database.read() as connection:
-            for organisation_id, hour, status, count in connection.execute(query):
-                found.setdefault((organisation_id, hour), {})[status] = int(count)
-        return found
-
-    def every_usage_row(self) -> dict[tuple[str, str, str, int], tuple[Decimal, int]]:
-        """All usage: (organisation, account, meter, hour) to (units, events). For checking; it is as large as it is."""
-        with self._database.read() as connection:
-            return {
-                (row.organisation_id, row.account_id, row.meter_id, row.event_hour): (row.units, row.event_count)
-                for row in connection.execute(select(usage))
-            }
-
     def _insert_keys(self, connection: Connection, batch: MeteredBatch) -> dict[bytes, int]:
         """Insert the batch's keys; return those that were there already with their first content."""
         if not batch.keys:
@@ -306,6 +290,24 @@ def usage_rows(
         .order_by(usage.c.meter_id, usage.c.event_hour)
     )
     return [UsageRow(**row._mapping) for row in connection.execute(query)]
+
+
+def every_usage_row(connection: Connection) -> dict[UsagePlace, tuple[Decimal, int]]:
+    """All usage: units and events by place. For checking; it is as large as it is."""
+    places = (usage.c.organisation_id, usage.c.account_id, usage.c.meter_id, usage.c.event_hour)
+    rows = connection.execute(select(*places, usage.c.units, usage.c.event_count))
+    return {(row[0], row[1], row[2], row[3]): (row.units, row.event_count) for row in rows}
+
+
+def judged_by_receipt(connection: Connection) -> dict[tuple[str, int], dict[str, int]]:
+    """Events with a verdict: by organisation and hour of receipt (hours since 1970), then by status."""
+    counted = event_count.c
+    query = select(counted.organisation_id, counted.received_hour, counted.status, func.sum(counted.event_count))
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    grouped = query.group_by(counted.organisation_id, counted.received_hour, counted.status)
+    for organisation_id, hour, status, count in connection.execute(grouped):
+        found.setdefault((organisation_id, hour), {})[status] = int(count)
+    return found
 
 
 def total_by_meter(rows: Sequence[UsageRow]) -> dict[str, MeterUsage]:
