@@ -193,7 +193,7 @@ def list_keys(organisation: Organisation = "default", data_dir: DataDir = None, 
             "name": key.name,
             "state": key.state(now),
             "scopes": sorted(key.scopes),
-            "createdAt": key.created_at,
+            "createdAt": f"{key.created_at:%Y-%m-%d %H:%M}Z",
         }
         for key in assembly.authenticator(settings).keys(organisation)
     ]

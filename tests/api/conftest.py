@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
+from api_caller import Caller
 from litestar.testing import TestClient
 
 from tallybook.api.application import create_application
@@ -30,7 +31,7 @@ def authenticator(database: Database) -> Authenticator:
 
 
 @pytest.fixture
-def client(database: Database, authenticator: Authenticator) -> Iterator["Caller"]:
+def client(database: Database, authenticator: Authenticator) -> Iterator[Caller]:
     """A client of the organisation `acme` with a key that may do everything."""
     dependencies = Dependencies(
         settings=Settings(), database=database, authenticator=authenticator, events=cast("Events", None)
@@ -40,38 +41,6 @@ def client(database: Database, authenticator: Authenticator) -> Iterator["Caller
 
 
 @pytest.fixture
-def stranger(client: "Caller") -> "Caller":
+def stranger(client: Caller) -> Caller:
     """A client of another organisation on the same server."""
     return client.of("umbrella")
-
-
-class Caller:
-    """Sends requests with one key."""
-
-    def __init__(self, client: Any, authenticator: Authenticator, organisation_id: str, *scopes: Scope) -> None:
-        self.client = client
-        self.authenticator = authenticator
-        self.key = authenticator.create_key(organisation_id, "test", scopes)
-
-    def of(self, organisation_id: str, *scopes: Scope) -> "Caller":
-        """A caller of that organisation with those scopes; with all of them if none are named."""
-        return Caller(self.client, self.authenticator, organisation_id, *(scopes or (Scope.ADMIN,)))
-
-    def get(self, path: str, status: int = 200, **parameters: Any) -> Any:
-        return self.send("GET", path, status, params=parameters)
-
-    def post(self, path: str, body: Any = None, status: int | None = None, **parameters: Any) -> Any:
-        return self.send("POST", path, status, json=body, params=parameters)
-
-    def send(self, method: str, path: str, status: int | None, **options: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
-        answer = self.client.request(method, path, headers=headers, **options)
-        if status is None:
-            assert answer.status_code in (200, 201), answer.text
-        else:
-            assert answer.status_code == status, f"{answer.status_code} {answer.text}"
-        body = answer.json()
-        if answer.status_code >= 400:
-            assert 1 <= len(body["message"]) <= 500
-            assert body["code"].isupper()
-        return body

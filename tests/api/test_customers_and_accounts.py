@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.api import samples
-from tests.api.conftest import Caller
+import catalogue_samples as samples
+from api_caller import Caller
 
 
 def test_customer_without_account_gets_one_with_its_own_id_and_name(client: Caller) -> None:

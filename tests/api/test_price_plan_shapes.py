@@ -139,7 +139,10 @@ def test_the_response_shows_what_was_asked_for() -> None:
 def test_the_official_client_reads_the_response() -> None:
     plan = ClientPricePlan.from_json(json.dumps(shown(plan_of(json.dumps(REQUEST)))))
     assert plan is not None
-    assert plan.pricing_schedule[0].price_plan_details.usage_rate_cards[0].rate_values[0].slab_rates[0].rate == 0.1
+    details = plan.pricing_schedule[0].price_plan_details
+    assert details is not None
+    assert details.usage_rate_cards is not None
+    assert details.usage_rate_cards[0].rate_values[0].slab_rates[0].rate == 0.1
 
 
 def test_an_anniversary_plan_needs_no_offset() -> None:

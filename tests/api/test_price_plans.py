@@ -8,8 +8,8 @@ from tallybook.core.account import Account
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.database import Database
 from tallybook.storage.tables import invoice
-from tests.api import samples
-from tests.api.conftest import Caller
+import catalogue_samples as samples
+from api_caller import Caller
 
 YEAR = {"effectiveFrom": "2024-01-01", "effectiveUntil": "2025-01-01"}
 

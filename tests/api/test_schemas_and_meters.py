@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.api import samples
-from tests.api.conftest import Caller
+import catalogue_samples as samples
+from api_caller import Caller
 
 
 def test_schema_is_a_draft_until_activated(client: Caller) -> None:

@@ -111,8 +111,8 @@ def test_cards_with_a_tag_stand_together() -> None:
     invoice = draft(plan, um_1="1", um_2="10", um_3="100")
     (sub_total,) = (line for line in lines_of(invoice.revenue) if line.line_type is LineType.SUB_TOTAL_AMOUNT)
     assert [(line.line_id, line.amount.amount) for line in sub_total.lines] == [
-        ("CUSTOM_TAG.Network", 101),
-        ("USAGE_RATE_CARD_AMOUNT.um.2", 10),
+        ("CUSTOM_TAG.Network", Decimal(101)),
+        ("USAGE_RATE_CARD_AMOUNT.um.2", Decimal(10)),
     ]
 
 

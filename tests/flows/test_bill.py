@@ -258,7 +258,7 @@ def test_a_draft_is_never_stale(database: Database, billing: Billing) -> None:
     assert billing.invoice("org", draft.invoice_id, now=MID_MARCH).total == 8
     close(billing, datetime(2024, 4, 3, tzinfo=UTC))
     issued = billing.invoice("org", draft.invoice_id, now=MID_MARCH)
-    assert (issued.status, issued.total) == (InvoiceStatus.DUE, 8)
+    assert (issued.status, issued.total) == (InvoiceStatus.DUE, Decimal(8))
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 50])

@@ -19,9 +19,8 @@ from tallybook.core.price_plan import PricePlan, PricingSchedule, schedule_on
 from tallybook.flows.meter import event_key_of
 from tallybook.storage.blocks import Block, BlockStore
 from tallybook.storage.catalog import Catalog
-from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of
-from tallybook.storage.interfaces import EventLog, LoggedRecord
-from tallybook.storage.lake import DeltaLake, LakeSnapshot, literal
+from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of, sql_literal
+from tallybook.storage.interfaces import EventLog, Lake, LakeSnapshot, LoggedRecord
 from tallybook.storage.usage import UsageStore
 
 PAGE_EVENTS_MAX = 50  # the interface's limit
@@ -83,7 +82,7 @@ class Events:
         self,
         log: EventLog,
         blocks: BlockStore,
-        lake: DeltaLake,
+        lake: Lake,
         usage_store: UsageStore,
         catalog: Catalog,
         *,
@@ -116,7 +115,7 @@ class Events:
         rows = [row for row in self._in_progress(organisation_id, metered, None) if row.event_id == event_id]
         positions = {position for _, position in self.usage_store.places_of(event_key_of(organisation_id, event_id))}
         blocks, snapshot = self._blocks_and_lake()
-        by_id = [f"organisation_id = {literal(organisation_id)}", f"event_id = {literal(event_id)}"]
+        by_id = [f"organisation_id = {sql_literal(organisation_id)}", f"event_id = {sql_literal(event_id)}"]
         if positions:  # else its key is forgotten: look through everything
             by_id.append(f"position IN ({', '.join(map(str, sorted(positions)))})")
         for block in reversed(blocks):
@@ -239,23 +238,23 @@ def _first(rows: Iterator[EventRow], matches: Callable[[EventRow], bool], limit:
 def _conditions(organisation_id: str, wanted: EventFilter, bound: Place) -> list[str]:
     position, index = bound
     conditions = [
-        f"organisation_id = {literal(organisation_id)}",
+        f"organisation_id = {sql_literal(organisation_id)}",
         f"position <= {position}",  # alone, so that files can be left out by it
         f"(position < {position} OR index < {index})",
     ]
     if wanted.status is not None:
-        conditions.append(f"status = {literal(wanted.status.value)}")
+        conditions.append(f"status = {sql_literal(wanted.status.value)}")
     if wanted.account_id is not None:
-        account = literal(wanted.account_id)
+        account = sql_literal(wanted.account_id)
         conditions.append(f"(account_id = {account} OR account_reference = {account})")
     if wanted.schema_name is not None:
-        conditions.append(f"schema_name = {literal(wanted.schema_name)}")
+        conditions.append(f"schema_name = {sql_literal(wanted.schema_name)}")
     return conditions
 
 
 def _lake_rows(snapshot: LakeSnapshot, conditions: Sequence[str], *, limit: int) -> list[EventRow]:
     statement = (
-        f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} "  # noqa: S608  # quoted by `literal`
+        f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} "  # noqa: S608  # quoted by `sql_literal`
         f"ORDER BY position DESC, index DESC LIMIT {limit}"
     )
     return [row for batch in snapshot.query(statement) for row in rows_of(Table.from_batches([batch]))]

@@ -18,8 +18,7 @@ from tallybook.core.instant import MICROSECONDS_PER_HOUR, hour_at
 from tallybook.storage.blocks import all_blocks
 from tallybook.storage.database import Database
 from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of
-from tallybook.storage.interfaces import EventLog
-from tallybook.storage.lake import DeltaLake
+from tallybook.storage.interfaces import EventLog, Lake
 from tallybook.storage.usage import UsagePlace, every_usage_row, judged_by_receipt, read_position
 
 DIFFERENCES_SHOWN = 20
@@ -46,7 +45,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 def verify_usage(
     database: Database,
     log: EventLog,
-    lake: DeltaLake,
+    lake: Lake,
     *,
     partition: int,
     on_rows: Callable[[int], None] = lambda _: None,

@@ -149,3 +149,8 @@ def _values(table: Table, name: str) -> list[Any]:
     if name in _INSTANTS:
         column = column.cast(_LONG)
     return [value for chunk in column.chunks for value in chunk.to_pylist()]
+
+
+def sql_literal(text: str) -> str:
+    """Text as an SQL literal; the dialect knows no escapes but the doubled quote."""
+    return "'" + text.replace("'", "''") + "'"

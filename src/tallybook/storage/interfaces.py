@@ -3,10 +3,11 @@
 Each promise says what holds on a normal return, and what a normal return does not promise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from arro3.core import RecordBatch
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,3 +91,15 @@ class Lake(Protocol):
 
     def compact(self) -> None:
         """Join small files; no row changes, readers are not disturbed."""
+
+    def snapshot(self, partition: int) -> "LakeSnapshot":
+        """The rows as they are now, with the position of the partition that they are true for."""
+
+
+class LakeSnapshot(Protocol):
+    """The rows of the lake at one moment."""
+
+    position: int
+
+    def query(self, statement: str) -> Iterator[RecordBatch]:
+        """Run SQL over the rows, which are named `event`, with the columns of `event_rows.SCHEMA`."""

@@ -68,9 +68,8 @@ class DeltaLake:
             retention_hours=REPLACED_FILES_KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True
         )
 
-    def snapshot(self, partition: int) -> "LakeSnapshot":
-        """The table as it is now, with the position it is true for."""
-        return LakeSnapshot(self._open(), partition)
+    def snapshot(self, partition: int) -> "DeltaSnapshot":
+        return DeltaSnapshot(self._open(), partition)
 
     def _open(self) -> DeltaTable:
         try:
@@ -99,25 +98,19 @@ class DeltaLake:
         self._durable_version = newest
 
 
-class LakeSnapshot:
-    """The rows of the lake at one moment."""
+class DeltaSnapshot:
+    """`LakeSnapshot` of a Delta table."""
 
     def __init__(self, table: DeltaTable, partition: int) -> None:
         self._table = table
         self.position = table.transaction_version(_application(partition)) or 0
 
     def query(self, statement: str) -> Iterator[RecordBatch]:
-        """Run SQL over the rows, which are named `event`, with the columns of `event_rows.SCHEMA`."""
         try:
             reader = QueryBuilder().register("event", self._table).execute(statement)
             yield from reader
         except (DeltaError, OSError) as error:
             raise Busy(f"the lake cannot be read: {error}", retry_after_s=1) from error
-
-
-def literal(text: str) -> str:
-    """Text as an SQL literal; the dialect knows no escapes but the doubled quote."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 class _Added(msgspec.Struct):

@@ -1,0 +1,43 @@
+# Everything a person does with a checkout. Each target installs what it needs into .venv on first use.
+
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin
+EXTRAS := demo,test,check,postgres
+
+.PHONY: install demo serve test check crash fuzz bench clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@
+
+demo: install  ## Real events in, invoices out, checked by an independent calculation
+	$(RUN)/tallybook demo
+
+serve: install  ## Everything in one go, on ./tallybook-data
+	$(RUN)/tallybook serve
+
+test: install
+	$(RUN)/pytest
+
+check: install
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+crash: install  ## 500 times kill -9 under load; SEED=n repeats a run
+	$(RUN)/python -m tests.crash.run --kills 500 $(if $(SEED),--seed $(SEED))
+
+fuzz: install  ## 100,000 request bodies
+	TALLYBOOK_FUZZ=1 $(RUN)/pytest tests/api -k fuzz
+
+bench: install  ## One table: speeds, and the ratios they are judged by
+	bench/install-postgresql
+	$(RUN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
