@@ -1,11 +1,8 @@
 """Settings turned into connected objects; the only place that names a backend."""
 
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from tallybook.api.application import create_application
-from tallybook.api.edge import Application, Edge
-from tallybook.api.handling import Dependencies
 from tallybook.config import Settings
 from tallybook.flows import verify as flows_verify
 from tallybook.flows.archive import Archive
@@ -22,6 +19,9 @@ from tallybook.storage.database import Database, migrate, open_database
 from tallybook.storage.lake import DeltaLake
 from tallybook.storage.log_sqlite import SqliteEventLog, now_microseconds
 from tallybook.storage.usage import UsageStore
+
+if TYPE_CHECKING:
+    from tallybook.api.edge import Application, Edge
 
 PARTITION = 0  # the embedded log has one
 
@@ -99,10 +99,15 @@ def verify_usage(settings: Settings, on_rows: Callable[[int], None]) -> Verifica
     )
 
 
-def edge(settings: Settings) -> Edge:
+def edge(settings: Settings) -> "Edge":
+    # The framework takes most of a second to import, and the other processes start without it.
+    from tallybook.api.application import create_application
+    from tallybook.api.edge import Edge
+    from tallybook.api.handling import Dependencies
+
     over = database(settings)
     authenticator = Authenticator(over)
     application = create_application(
         Dependencies(settings=settings, database=over, authenticator=authenticator, events=events(settings, over))
     )
-    return Edge(settings, event_log(settings), authenticator, cast(Application, application))
+    return Edge(settings, event_log(settings), authenticator, cast("Application", application))

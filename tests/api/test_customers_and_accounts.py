@@ -1,8 +1,7 @@
 """Customers, accounts and their aliases over HTTP."""
 
-import pytest
-
 import catalogue_samples as samples
+import pytest
 from api_caller import Caller
 
 

@@ -60,7 +60,11 @@ def test_key_and_token_open_the_same_doors(client: Caller) -> None:
     """Bearer key, X-API-Key and a token made from the key act for the same organisation."""
     client.post("/event_schema", samples.schema(), status=201)
     token = client.post("/authenticate")["token"]
-    for headers in ({"X-API-Key": client.key}, {"Authorization": f"bearer {client.key}"}, {"Authorization": f"Bearer {token}"}):
+    for headers in (
+        {"X-API-Key": client.key},
+        {"Authorization": f"bearer {client.key}"},
+        {"Authorization": f"Bearer {token}"},
+    ):
         answer = client.client.get("/event_schema/rides", headers=headers)
         assert answer.status_code == 200
     again = client.client.post("/authenticate", headers={"Authorization": f"Bearer {token}"})
@@ -75,7 +79,9 @@ def test_scopes_are_kept_apart(client: Caller) -> None:
         caller.get("/event_schema", status=get_status)
         caller.post("/event_schema", samples.schema(f"other {get_status} {post_status}"), status=post_status)
         token = caller.post("/authenticate", status=200)["token"]
-        assert client.client.get("/event_schema", headers={"Authorization": f"Bearer {token}"}).status_code == get_status
+        assert (
+            client.client.get("/event_schema", headers={"Authorization": f"Bearer {token}"}).status_code == get_status
+        )
 
 
 def test_missing_scope_is_said_before_the_body_is_looked_at(client: Caller) -> None:

@@ -2,14 +2,14 @@
 
 from decimal import Decimal
 
+import catalogue_samples as samples
 import pytest
+from api_caller import Caller
 
 from tallybook.core.account import Account
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.database import Database
 from tallybook.storage.tables import invoice
-import catalogue_samples as samples
-from api_caller import Caller
 
 YEAR = {"effectiveFrom": "2024-01-01", "effectiveUntil": "2025-01-01"}
 

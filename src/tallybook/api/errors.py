@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from tallybook import telemetry
+from tallybook.api.parameters import query_parameters
 from tallybook.core.errors import (
     MESSAGE_CHARACTERS_MAX,
     Busy,
@@ -97,7 +98,7 @@ def error_reply(error: TallybookError | None) -> tuple[int, bytes, list[tuple[by
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
     """The framework's way here, for every exception of a route and of routing itself."""
-    failure = failure_of(error)
+    failure = failure_of(_with_wire_names(error, request))
     if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         telemetry.log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         telemetry.internal_errors.inc()
@@ -122,10 +123,7 @@ def _headers_of(error: TallybookError) -> dict[str, str]:
 
 def _framework_failure(error: HTTPException) -> Failure:
     status = HTTPStatus(error.status_code)
-    if isinstance(error, ValidationException):
-        message = _parameter_problem(error)
-    else:
-        message = _FRAMEWORK_MESSAGE.get(status, error.detail)
+    message = _FRAMEWORK_MESSAGE.get(status, error.detail)
     return Failure(
         status=_FRAMEWORK_STATUS.get(status, status),
         body=ErrorResponse(message=message[:MESSAGE_CHARACTERS_MAX], code=_FRAMEWORK_CODE.get(status, Invalid.code)),
@@ -133,10 +131,13 @@ def _framework_failure(error: HTTPException) -> Failure:
     )
 
 
-def _parameter_problem(error: ValidationException) -> str:
-    """`pageSize: Expected int…` from the framework's list of what is wrong with the parameters."""
-    problems = error.extra if isinstance(error.extra, list) else []
-    for problem in problems:
+def _with_wire_names(error: Exception, request: Request[Any, Any, Any]) -> Exception:
+    """Turn the framework's list of what is wrong with the parameters into `pageSize: Expected …`."""
+    if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
+        return error
+    wire_names = query_parameters(request.route_handler)
+    for problem in error.extra:
         if isinstance(problem, dict) and "message" in problem:
-            return f"{problem.get('key', 'request')}: {problem['message']}"
-    return error.detail
+            name = str(problem.get("key", "the request"))
+            return Invalid(f"{wire_names.get(name, name)}: {problem['message']}")
+    return error

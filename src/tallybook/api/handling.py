@@ -9,7 +9,6 @@ A handler is a plain function that runs in a thread; it gets `identity` and `dep
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 from anyio.to_thread import run_sync
 from litestar import Request
@@ -17,19 +16,17 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import ParameterKwarg, QueryParameter
+from litestar.params import QueryParameter
 
 from tallybook.api.errors import ErrorResponse
+from tallybook.api.parameters import refuse_strange_parameters
 from tallybook.config import Settings
 from tallybook.core.credential import Identity, Scope
-from tallybook.core.errors import Invalid
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.query import Events
 from tallybook.storage.database import Database
 
 BODY_BYTES_MAX = 1024 * 1024  # a plan with 50 cards of 10 slabs, the largest definition, has a third in five currencies
-QUERY_BYTES_MAX = 8192  # a paging token and some filters, the longest query there is a use for, have a tenth
-PATH_PARAMETER_CHARACTERS_MAX = 512  # the longest id there is, an event's
 
 PAGE_SIZE_MAX = 100
 PAGE_SIZE_DEFAULT = 20
@@ -93,7 +90,7 @@ def for_any_credential(path: str, *, operation_id: str, summary: str, tag: str) 
 
 def _common(scope: Scope | None, operation_id: str, summary: str, tag: str) -> dict[str, Any]:
     return {
-        "guards": [_admitting(scope), _refuse_strange_parameters],
+        "guards": [_admitting(scope), refuse_strange_parameters],
         "operation_id": operation_id,
         "summary": summary,
         "tags": [tag],
@@ -120,44 +117,6 @@ def _admitting(scope: Scope | None) -> Guard:
         connection.scope["user"] = identity
 
     return guard
-
-
-async def _refuse_strange_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    for name, value in connection.path_params.items():
-        check_text_parameter(str(value), name)
-        if len(str(value)) > PATH_PARAMETER_CHARACTERS_MAX:
-            raise Invalid(f"{name}: at most {PATH_PARAMETER_CHARACTERS_MAX} characters")
-    query = connection.scope["query_string"]
-    if not query:
-        return
-    if len(query) > QUERY_BYTES_MAX:
-        raise Invalid(f"the query string is longer than {QUERY_BYTES_MAX} bytes")
-    known = _query_parameters(handler)
-    seen: set[str] = set()
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name not in known:
-            raise Invalid(f"unknown query parameter {name[:60]!r}; known: {', '.join(sorted(known)) or 'none'}")
-        if name in seen:
-            raise Invalid(f"query parameter {name!r} stands there twice")
-        seen.add(name)
-        check_text_parameter(value, name)
-
-
-def check_text_parameter(text: str, name: str) -> None:
-    """Refuse text that no id can be: with U+0000 or half a character in it. Raises `Invalid`."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(f"{name}: has characters that are not allowed")
-
-
-def _query_parameters(handler: BaseRouteHandler) -> frozenset[str]:
-    definitions = [field.kwarg_definition for field in handler.parsed_fn_signature.parameters.values()]
-    return frozenset(filter(None, map(_query_name, definitions)))
-
-
-def _query_name(definition: object) -> str | None:
-    if isinstance(definition, QueryParameter):
-        return definition.name
-    return definition.query if isinstance(definition, ParameterKwarg) else None
 
 
 # ---- what handlers may ask for -----------------------------------------------------------------------------------
