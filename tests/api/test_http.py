@@ -40,7 +40,7 @@ def operations(client: Caller) -> list[tuple[str, str]]:
     ],
 )
 def test_catalogue_is_closed_without_a_valid_credential(client: Caller, headers: dict[Any, Any]) -> None:
-    """Missing, malformed and unknown credentials are 401 on every catalogue route, before anything else is looked at."""
+    """Missing, malformed and unknown credentials are 401 on every catalogue route, before all other checks."""
     for method, path in [("GET", path) for path in LISTS] + [("POST", path) for path in LISTS]:
         answer = client.client.request(method, path, headers=headers, content=b"not json")
         assert answer.status_code == 401, path

@@ -1,5 +1,7 @@
 """Event schemas and usage meters over HTTP."""
 
+from typing import Any
+
 import catalogue_samples as samples
 import pytest
 from api_caller import Caller
@@ -39,7 +41,7 @@ def test_schema_is_a_draft_until_activated(client: Caller) -> None:
         ({"colour": "red"}, "unknown field `colour`"),
     ],
 )
-def test_bad_schema_is_refused_with_the_place(client: Caller, changes: dict[str, object], place: str) -> None:
+def test_bad_schema_is_refused_with_the_place(client: Caller, changes: dict[str, Any], place: str) -> None:
     """Every refusal names the field, and nothing is stored."""
     assert place in client.post("/event_schema", samples.schema(**changes), status=400)["message"]
     assert client.get("/event_schema")["data"] == []
@@ -110,7 +112,7 @@ def test_meter_without_billable_name_shows_its_name(client: Caller) -> None:
         ({"name": "x" * 51}, "name"),
     ],
 )
-def test_bad_meter_is_refused_when_saved(client: Caller, changes: dict[str, object], place: str) -> None:
+def test_bad_meter_is_refused_when_saved(client: Caller, changes: dict[str, Any], place: str) -> None:
     """Rules are compiled when the meter is saved; what can never work is refused with the place."""
     client.post("/event_schema", samples.schema(), status=201)
     assert place in client.post("/usage_meters", samples.meter(**changes), status=400)["message"]

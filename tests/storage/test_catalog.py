@@ -159,11 +159,11 @@ def test_changes_are_numbered_in_order(catalog: Catalog, database: Database) -> 
 
 def test_refused_write_notes_no_change(catalog: Catalog, database: Database) -> None:
     """A transaction that fails leaves neither the definition nor the note."""
-    with pytest.raises(RuntimeError), database.write() as connection:
-        schemas.add_event_schema(connection, "acme", schema_of(), now=NOW)
-        raise RuntimeError
+    clashing = account_of("a1", AliasWindow(alias="x"), AliasWindow(alias="x"))
+    with pytest.raises(Conflict):
+        add_account(database, clashing)
     assert catalog.version() == 0
-    assert catalog.event_schema("acme", "rides") is None
+    assert catalog.account("acme", "a1") is None
 
 
 def test_schema_in_force_has_its_active_meters(catalog: Catalog, database: Database) -> None:

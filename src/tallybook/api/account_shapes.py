@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tallybook.api.exact_json import UNSUPPORTED_CODE, refuse_unsupported
+from tallybook.api.texts import AddressLine, Alias, Country, Currency, Email, EntityName, Id
 from tallybook.core.account import (
     EVER_FROM,
     EVER_UNTIL,
@@ -35,13 +36,13 @@ class AddressShape(
 ):
     """Where bills go; `country` is an ISO 3166-1 alpha-2 code."""
 
-    phone_number: str | None = None
-    line1: str | None = None
-    line2: str | None = None
-    postal_code: str | None = None
-    city: str | None = None
-    state: str | None = None
-    country: str | None = None
+    phone_number: AddressLine | None = None
+    line1: AddressLine | None = None
+    line2: AddressLine | None = None
+    postal_code: AddressLine | None = None
+    city: AddressLine | None = None
+    state: AddressLine | None = None
+    country: Country | None = None
 
 
 class BillingInformationShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -54,7 +55,7 @@ class BillingInformationShape(msgspec.Struct, frozen=True, kw_only=True, rename=
 class AliasWindowShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """An alias with the time for which it names the account; a missing end is for ever."""
 
-    value: str
+    value: Alias
     effective_from: datetime | None = None
     effective_until: datetime | None = None
 
@@ -68,13 +69,13 @@ class AliasShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class NewAccountShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new account. `aliases` name it for ever, `accountAliases` for a time."""
 
-    id: str
-    name: str
-    invoice_currency: str | None = None
-    aliases: list[str] | None = None
+    id: Id
+    name: EntityName
+    invoice_currency: Currency | None = None
+    aliases: list[Alias] | None = None
     account_aliases: list[AliasWindowShape] | None = None
     address: AddressShape | None = None
-    primary_email: str | None = None
+    primary_email: Email | None = None
     billing_information: BillingInformationShape | None = None
     settings: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
     net_term_days: int | None = None
@@ -86,7 +87,7 @@ class NewAccountShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
 class CreateAccountRequest(NewAccountShape, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new account of a customer."""
 
-    customer_id: str
+    customer_id: Id
 
 
 class AccountShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

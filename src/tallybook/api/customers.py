@@ -19,6 +19,7 @@ from tallybook.api.account_shapes import (
 from tallybook.api.exact_json import refuse_unsupported
 from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
 from tallybook.api.paging import Listing
+from tallybook.api.texts import Email, EntityName, Id
 from tallybook.core.customer import Customer, CustomerStatus, address_text
 from tallybook.core.errors import NotFound
 from tallybook.flows import define
@@ -34,9 +35,9 @@ LISTING = Listing("customers", PagePosition)
 class CreateCustomerRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new customer; without `account` it gets one with its own id and name."""
 
-    id: str
-    name: str
-    primary_email: str
+    id: Id
+    name: EntityName
+    primary_email: Email
     address: AddressShape
     settings: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
     account: NewAccountShape | None = None

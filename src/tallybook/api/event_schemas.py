@@ -11,8 +11,16 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from tallybook.api.exact_json import refuse_unsupported
 from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
 from tallybook.api.paging import Listing
+from tallybook.api.texts import DefinitionName, Description, Unit
 from tallybook.core.errors import NotFound
-from tallybook.core.event_schema import AttributeDefinition, DimensionDefinition, EventSchema, SchemaStatus
+from tallybook.core.event_schema import (
+    ATTRIBUTES_MAX,
+    DIMENSIONS_MAX,
+    AttributeDefinition,
+    DimensionDefinition,
+    EventSchema,
+    SchemaStatus,
+)
 from tallybook.flows import define
 from tallybook.flows.authenticate import now_utc
 from tallybook.storage import schemas
@@ -34,23 +42,23 @@ class AttributeShape(
 ):
     """A quantity that every event of the schema has."""
 
-    name: str
-    default_unit: str | None = None
+    name: DefinitionName
+    default_unit: Unit | None = None
 
 
 class DimensionShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A text that every event of the schema has."""
 
-    name: str
+    name: DefinitionName
 
 
 class CreateEventSchemaRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new event schema; it is a draft until it is activated."""
 
-    name: str
-    description: str | None = None
-    attributes: list[AttributeShape]
-    dimensions: list[DimensionShape]
+    name: DefinitionName
+    description: Description | None = None
+    attributes: Annotated[list[AttributeShape], msgspec.Meta(max_length=ATTRIBUTES_MAX)]
+    dimensions: Annotated[list[DimensionShape], msgspec.Meta(max_length=DIMENSIONS_MAX)]
     enrichments: Annotated[Any, msgspec.Meta(description="Not supported.")] = None
     filter_fields: list[str] | None = None
     event_id_template: str | None = None

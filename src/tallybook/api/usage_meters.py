@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from tallybook.api.event_schemas import AttributeShape, DimensionShape, StatusFilter, schema_to
 from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
 from tallybook.api.paging import Listing
+from tallybook.api.texts import BillableName, ComputationId, DefinitionName, Description, Matcher, Rule
 from tallybook.core.event_schema import SchemaStatus
 from tallybook.core.usage_meter import Aggregation, Computation, MeterFilter, MeterStatus, UsageMeter
 from tallybook.flows import define
@@ -42,18 +43,18 @@ class ComputationShape(
 ):
     """Units of an event for which the matcher holds; both are JSON Logic as text."""
 
-    id: str | None = None
-    matcher: str | None = None
-    computation: str
+    id: ComputationId | None = None
+    matcher: Matcher | None = None
+    computation: Rule
     order: int
 
 
 class CreateUsageMeterRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new usage meter; it is a draft until it is activated."""
 
-    name: str
-    billable_name: str | None = None
-    description: str | None = None
+    name: DefinitionName
+    billable_name: BillableName | None = None
+    description: Description | None = None
     filters: list[MeterFilterShape] | None = None
     type: MeterType
     aggregation: Aggregation

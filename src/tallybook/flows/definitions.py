@@ -7,7 +7,6 @@ thousand new accounts do not make the cache load everything again.
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
 from tallybook.core.account import Account, AccountStatus
 from tallybook.core.event_schema import EventSchema
@@ -29,6 +28,7 @@ class SchemaProgram:
         self.meters = meters
         self.meter_ids = [meter.meter_id for meter in meters]
         self.meter_versions = [meter.version for meter in meters]
+        self.no_units: tuple[Decimal | None, ...] = (None,) * len(meters)
         self.attribute_names = frozenset(attribute.name for attribute in schema.attributes)
         self.dimension_names = frozenset(dimension.name for dimension in schema.dimensions)
         self.units_of: Callable[[Mapping[str, str], Mapping[str, str]], tuple[Decimal | None, ...]] = compile_meters(
@@ -92,31 +92,25 @@ class Definitions:
             }
         return self._version
 
-    def schema(self, organisation_id: str, name: str) -> SchemaProgram | None:
-        """The schema in force by that name with its active meters, or None."""
-        key = (organisation_id, name)
-        if key not in self._schemas:
-            found = self._catalog.schema_in_force(organisation_id, name)
-            self._bound(self._schemas)
-            self._schemas[key] = SchemaProgram(*found) if found else None
-        return self._schemas[key]
-
-    def load_accounts(self, organisation_id: str, references: Collection[str]) -> None:
-        """Read the accounts behind these ids and aliases in one go, those not known yet."""
+    def load(self, organisation_id: str, *, schema_names: Collection[str], references: Collection[str]) -> None:
+        """Read the schemas by these names and the accounts behind these ids and aliases, those not known yet."""
+        for entries in (self._schemas, self._accounts):
+            if len(entries) >= ENTRIES_MAX:
+                entries.clear()
+        for name in schema_names:
+            if (organisation_id, name) not in self._schemas:
+                found = self._catalog.schema_in_force(organisation_id, name)
+                self._schemas[organisation_id, name] = SchemaProgram(*found) if found else None
         unknown = [reference for reference in references if (organisation_id, reference) not in self._accounts]
-        if not unknown:
-            return
-        self._bound(self._accounts)
-        found = self._catalog.accounts_by_reference(organisation_id, unknown)
-        for reference in unknown:
-            self._accounts[organisation_id, reference] = tuple(
-                AccountEntry(account)
-                for account in found.get(reference, ())
-                if account.status is not AccountStatus.ARCHIVED
-            )
+        if unknown:
+            self._load_accounts(organisation_id, unknown)
+
+    def schema(self, organisation_id: str, name: str) -> SchemaProgram | None:
+        """The schema in force by that name with its active meters, or None; loaded before."""
+        return self._schemas[organisation_id, name]
 
     def account(self, organisation_id: str, reference: str, event_time: int) -> AccountEntry | None:
-        """The account with that id, else the one that has the alias at that time (microseconds since 1970)."""
+        """The account with that id, else the one that has the alias at that time (microseconds since 1970); loaded before."""
         entries = self._accounts[organisation_id, reference]
         for entry in entries:
             if entry.account_id == reference:
@@ -126,10 +120,14 @@ class Definitions:
                 return entry
         return None
 
-    @staticmethod
-    def _bound(entries: dict[tuple[str, str], Any]) -> None:
-        if len(entries) >= ENTRIES_MAX:
-            entries.clear()
+    def _load_accounts(self, organisation_id: str, references: Collection[str]) -> None:
+        found = self._catalog.accounts_by_reference(organisation_id, references)
+        for reference in references:
+            self._accounts[organisation_id, reference] = tuple(
+                AccountEntry(account)
+                for account in found.get(reference, ())
+                if account.status is not AccountStatus.ARCHIVED
+            )
 
 
 def _has_alias(account: Account, reference: str, event_time: int) -> bool:

@@ -16,7 +16,7 @@ from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import EPOCH, microseconds_since_1970
 from tallybook.core.period import cycle_containing
 from tallybook.core.price_plan import PricePlan, PricingSchedule, schedule_on
-from tallybook.flows.meter import event_key_of
+from tallybook.flows.judge import event_key_of
 from tallybook.storage.blocks import Block, BlockStore
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of, sql_literal

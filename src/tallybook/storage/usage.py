@@ -77,17 +77,14 @@ class BatchContents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeteredBatch(Protocol):
-    """A metered micro-batch: the log records after `after` up to and including `through` of one partition."""
+    """The judged events of the log records of one partition, up to and including `through`."""
 
     partition: int
-    after: int
     through: int
-    definitions_version: int
-    metered_at: int
-    keys: Sequence[EventKey]  # one for each distinct id
-    repeats: Sequence[EventKey]  # ids that came again within the batch
+    keys: list[EventKey]  # one for each distinct id
+    repeats: list[EventKey]  # ids that came again within the batch
 
-    def contents(self, duplicates: Mapping[bytes, int]) -> BatchContents:
+    def contents(self, duplicates: Mapping[bytes, int], *, metered_at: int) -> BatchContents:
         """What the batch adds, given the keys that were there before, each with its first event's content checksum."""
         ...
 
@@ -140,30 +137,32 @@ class UsageStore:
         with self._database.read() as connection:
             return read_position(connection, partition)
 
-    def commit_batch(self, batch: MeteredBatch, *, contents: BatchContents) -> Outcome:
-        """Add the batch, all or nothing; durable on return.
+    def commit_batch(self, batch: MeteredBatch, *, after: int, definitions_version: int, metered_at: int) -> Outcome:
+        """Add the batch, which starts behind position `after`, all or nothing; durable on return.
 
-        `contents` is `batch.contents({})`, made before the transaction so that it is short; it is made again
-        inside only when some key was there before. An exception leaves the outcome unknown: read the position.
+        The contents are made before the transaction, so that it is short, and made again inside only when some id was
+        seen before. An exception leaves the outcome unknown: read the position.
         """
+        contents = batch.contents({}, metered_at=metered_at)
+        keys = sorted(batch.keys)
         with self._database.write() as connection:
-            if _definitions_version(connection) != batch.definitions_version:
+            if _definitions_version(connection) != definitions_version:
                 return Outcome.STALE
-            if not _moved(connection, batch):
+            if not _moved(connection, batch.partition, after=after, through=batch.through):
                 return Outcome.OVERTAKEN
-            duplicates = self._insert_keys(connection, batch)
+            duplicates = self._insert_keys(connection, keys, batch.partition, after)
             if duplicates:
-                contents = batch.contents(duplicates)
-            _insert_repeats(connection, [*batch.repeats, *(key for key in batch.keys if key.key in duplicates)])
+                contents = batch.contents(duplicates, metered_at=metered_at)
+            _insert_repeats(connection, [*batch.repeats, *(key for key in keys if key.key in duplicates)])
             _add(connection, contents)
             connection.execute(
                 event_block.insert().values(
                     partition=batch.partition,
                     last_position=batch.through,
-                    first_position=batch.after + 1,
+                    first_position=after + 1,
                     row_count=contents.row_count,
                     format=BLOCK_FORMAT,
-                    metered_at=batch.metered_at,
+                    metered_at=metered_at,
                     rows=contents.rows,
                 )
             )
@@ -255,15 +254,14 @@ class UsageStore:
         with self._database.read() as connection:
             return [CountRow(**row._mapping) for row in connection.execute(query)]
 
-    def _insert_keys(self, connection: Connection, batch: MeteredBatch) -> dict[bytes, int]:
-        """Insert the batch's keys; return those that were there already with their first content."""
-        if not batch.keys:
-            return {}
-        before = _key_count_changed(connection, _INSERT_KEY, batch.keys)
-        if before == len(batch.keys):
+    def _insert_keys(
+        self, connection: Connection, keys: list[EventKey], partition: int, after: int
+    ) -> dict[bytes, int]:
+        """Insert keys, in key order so that neighbours share a page; return those there before with their content."""
+        if not keys or connection.exec_driver_sql(_INSERT_KEY, keys).rowcount == len(keys):
             return {}
         duplicates: dict[bytes, int] = {}
-        for sent, stored in _stored_elsewhere(connection, batch):
+        for sent, stored in _stored_before(connection, keys, partition, after):
             if self._event_key_hours and stored.received_hour < sent.received_hour - self._event_key_hours:
                 _replace_key(connection, sent)
             else:
@@ -331,34 +329,25 @@ def _definitions_version(connection: Connection) -> int:
     return connection.execute(select(func.max(definition_change.c.version))).scalar() or 0
 
 
-def _moved(connection: Connection, batch: MeteredBatch) -> bool:
+def _moved(connection: Connection, partition: int, *, after: int, through: int) -> bool:
     """Move the position from `after` to `through`, only if it still is at `after`."""
-    if batch.after == 0:
+    if after == 0:
         connection.exec_driver_sql(
-            "INSERT INTO metering_position (partition, position) VALUES (?, 0) ON CONFLICT DO NOTHING",
-            (batch.partition,),
+            "INSERT INTO metering_position (partition, position) VALUES (?, 0) ON CONFLICT DO NOTHING", (partition,)
         )
-    moved = connection.execute(
-        metering_position.update()
-        .where(metering_position.c.partition == batch.partition, metering_position.c.position == batch.after)
-        .values(position=batch.through)
-    )
-    return moved.rowcount == 1
+    is_there = (metering_position.c.partition == partition, metering_position.c.position == after)
+    return connection.execute(metering_position.update().where(*is_there).values(position=through)).rowcount == 1
 
 
-def _key_count_changed(connection: Connection, statement: str, keys: Sequence[EventKey]) -> int:
-    """Run `statement` for every key, in key order so that neighbours share a page; return how many rows it added."""
-    return connection.exec_driver_sql(statement, sorted(keys)).rowcount
-
-
-def _stored_elsewhere(connection: Connection, batch: MeteredBatch) -> Iterator[tuple[EventKey, EventKey]]:
-    """Pairs (as sent, as stored) of the batch's keys that an earlier batch or another partition had inserted."""
-    for start in range(0, len(batch.keys), KEYS_PER_QUERY):
-        sent = {key.key: key for key in batch.keys[start : start + KEYS_PER_QUERY]}
-        query = select(event_key).where(event_key.c.key.in_(sent))
-        for row in connection.execute(query):
+def _stored_before(
+    connection: Connection, keys: Sequence[EventKey], partition: int, after: int
+) -> Iterator[tuple[EventKey, EventKey]]:
+    """Pairs (as sent, as stored) of the keys that an earlier batch or another partition had inserted."""
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        sent = {key.key: key for key in keys[start : start + KEYS_PER_QUERY]}
+        for row in connection.execute(select(event_key).where(event_key.c.key.in_(sent))):
             stored = EventKey(*row)
-            if stored.partition != batch.partition or stored.position <= batch.after:
+            if stored.partition != partition or stored.position <= after:
                 yield sent[stored.key], stored
 
 

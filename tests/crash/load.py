@@ -1,0 +1,115 @@
+"""Clients that send rides while the server is being killed, and remember what was acknowledged."""
+
+import http.client
+import threading
+import time
+from collections import deque
+from random import Random
+from typing import Any
+
+import msgspec
+from rides import ride
+
+REQUEST_TIMEOUT_S = 30
+RETRY_PAUSE_S = 0.05
+BATCH_SIZES = (1, 2, 7, 20, 60, 300, 1000)
+BATCH_WEIGHTS = (4, 4, 6, 6, 4, 1, 1)
+MALFORMED = {"schemaName": "ride", "id": "never accepted", "timestamp": "yesterday"}
+
+
+class RideClient(threading.Thread):
+    """Sends its share of the numbers, singly and in batches; what was not acknowledged it sends again, same ids.
+
+    Only an answer is an acknowledgement: after a broken connection the outcome is unknown, whatever the server did.
+    """
+
+    def __init__(self, port: int, key: str, *, first: int, step: int, seed: int, pause_s: float) -> None:
+        super().__init__(daemon=True, name=f"rides-{first}")
+        self.acknowledged: set[int] = set()
+        self.unexpected: list[str] = []
+        self.unknown_outcomes = 0
+        self._port = port
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._random = Random(f"{seed}/{first}")
+        self._next_number = first
+        self._step = step
+        self._pause_s = pause_s
+        self._unsettled: deque[int] = deque()
+        self._connection: http.client.HTTPConnection | None = None
+        self._running = threading.Event()
+        self._running.set()
+        self._idle = threading.Event()
+        self._ended = False
+
+    @property
+    def acknowledged_count(self) -> int:
+        return len(self.acknowledged)
+
+    def run(self) -> None:
+        while not self._ended:
+            if not self._running.is_set() and not self._unsettled:
+                self._idle.set()
+                self._running.wait()
+                continue
+            self._send(self._chosen())
+            time.sleep(self._pause_s)
+
+    def settle(self) -> None:
+        """Send nothing new, and return when everything sent so far is acknowledged."""
+        self._idle.clear()
+        self._running.clear()
+        assert self._idle.wait(timeout=120), f"{len(self._unsettled)} events are not acknowledged; {self.unexpected}"
+
+    def resume(self) -> None:
+        self._running.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._running.set()
+
+    def _chosen(self) -> list[int]:
+        """Numbers for the next request: those with an unknown outcome first, in other company than before."""
+        size = self._random.choices(BATCH_SIZES, BATCH_WEIGHTS)[0]
+        numbers = [self._unsettled.popleft() for _ in range(min(size, len(self._unsettled)))]
+        if self._running.is_set():
+            for _ in range(size - len(numbers)):
+                numbers.append(self._next_number)
+                self._next_number += self._step
+        self._random.shuffle(numbers)
+        return numbers
+
+    def _send(self, numbers: list[int]) -> None:
+        chance = self._random.random()
+        if len(numbers) == 1 and chance < 0.8:
+            status = self._post("/ingest", {"event": ride(numbers[0])})
+        elif chance < 0.1 and len(numbers) < 1000:
+            status = self._post("/ingestBatch", {"events": [*map(ride, numbers), MALFORMED]}, partly=True)
+        elif chance < 0.2 and len(numbers) < 1000:  # a repeat, in the same batch
+            status = self._post("/ingestBatch", {"events": [*map(ride, numbers), ride(numbers[0])]})
+        else:
+            status = self._post("/ingestBatch", {"events": list(map(ride, numbers))})
+        if status in (202, 207):
+            self.acknowledged.update(numbers)
+            if self._random.random() < 0.03:  # a repeat of what is known to be accepted
+                self._unsettled.extend(numbers[:3])
+            return
+        self.unknown_outcomes += 1
+        self._unsettled.extend(numbers)
+        time.sleep(RETRY_PAUSE_S)
+
+    def _post(self, path: str, body: Any, *, partly: bool = False) -> int:
+        """Send and return the status; 0 when there was no answer."""
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT_S)
+            self._connection.request("POST", path, msgspec.json.encode(body), self._headers)
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException):
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            return 0
+        if answer.status not in ((207, 503) if partly else (202, 503)):
+            self.unexpected.append(f"{path}: {answer.status} {text[:300]!r}")
+        return answer.status
