@@ -158,7 +158,7 @@ def test_detaching_leaves_a_gap(client: Caller, plan_id: str, database: Database
 def test_schedules_are_narrowed_by_dates_and_paged(client: Caller, plan_id: str) -> None:
     """start_date and end_date are a half-open range; pages follow the dates."""
     for month in range(1, 6):
-        window = {"effectiveFrom": f"2024-0{month}-01", "effectiveUntil": f"2024-0{month + 1}-01"}
+        window: dict[str, Any] = {"effectiveFrom": f"2024-0{month}-01", "effectiveUntil": f"2024-0{month + 1}-01"}
         attach(client, plan_id, **window)
     narrowed = client.get("/accounts/c1/pricing_schedules", start_date="2024-02-01", end_date="2024-04-01")["data"]
     assert [each["startDate"][:7] for each in narrowed] == ["2024-02", "2024-03"]

@@ -19,9 +19,9 @@ from rides import DUPLICATE, Place, define_rides, status_of, usage_of
 from running_server import RunningServer, kill, wait_until
 
 VICTIMS = ("api", "meter", "archive", "supervisor", "everything")
-VICTIM_WEIGHTS = (5, 6, 5, 1, 3)
+VICTIM_WEIGHTS = (5, 6, 5, 1, 2)
 CLIENTS = 3
-CLIENT_PAUSE_S = 0.02  # leaves the processes some of the two processors
+CLIENT_PAUSE_S = 0.04  # leaves the processes some of the two processors
 SETTLE_TIMEOUT_S = 120
 SAMPLE = 50
 ENVIRONMENT = {"TALLYBOOK_ARCHIVE_INTERVAL_S": "1", "TALLYBOOK_BILL_INTERVAL_S": "1"}

@@ -11,9 +11,9 @@ import msgspec
 from rides import ride
 
 REQUEST_TIMEOUT_S = 30
-RETRY_PAUSE_S = 0.05
+RETRY_PAUSE_S = 0.1
 BATCH_SIZES = (1, 2, 7, 20, 60, 300, 1000)
-BATCH_WEIGHTS = (4, 4, 6, 6, 4, 1, 1)
+BATCH_WEIGHTS = (8, 8, 12, 12, 6, 2, 1)
 MALFORMED = {"schemaName": "ride", "id": "never accepted", "timestamp": "yesterday"}
 
 

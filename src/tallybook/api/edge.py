@@ -17,9 +17,9 @@ from limits.strategies import FixedWindowRateLimiter
 from tallybook import telemetry
 from tallybook.api.errors import error_reply
 from tallybook.config import Settings
+from tallybook.core.credential import Identity
 from tallybook.core.errors import Invalid, TallybookError, Throttled, TooLarge
 from tallybook.core.event import CheckedBody, check_batch, check_single
-from tallybook.core.credential import Identity
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.ingest import Intake
 from tallybook.storage.interfaces import EventLog, Record

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated
 
 import msgspec
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from tallybook.api.handling import Caller, Connected, NextToken, asking, reading
 from tallybook.api.paging import Listing
@@ -153,7 +153,7 @@ def get_events(
     summary="Read all events with an id, each with its trace",
     tag="Event Management",
 )
-def get_single_event(event_id: str, identity: Caller, dependencies: Connected) -> GetEventResponse:
+def get_single_event(event_id: FromPath[str], identity: Caller, dependencies: Connected) -> GetEventResponse:
     rows = dependencies.events.find(identity.organisation_id, event_id)
     if not rows:
         raise NotFound(f"no event with the id {event_id[:100]!r}")
@@ -281,7 +281,7 @@ class GetMetricsResponse(msgspec.Struct, frozen=True, kw_only=True, rename="came
     summary="Events, usage and revenue over time",
     tag="Metrics",
 )
-def get_metrics(data: GetMetricsRequest, identity: Caller, dependencies: Connected) -> GetMetricsResponse:
+def get_metrics(data: JSONBody[GetMetricsRequest], identity: Caller, dependencies: Connected) -> GetMetricsResponse:
     metrics = Metrics(
         Catalog(dependencies.database),
         dependencies.events.usage_store,

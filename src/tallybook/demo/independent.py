@@ -1,7 +1,7 @@
 """What the demo's flights must come to, worked out straight from the CSV file.
 
-This file imports nothing of Tallybook, and the demo runs it in a process that could not. It holds the plan's prices a second
-time, as plain arithmetic on fractions. By itself it prints the totals of the year:
+This file imports nothing of Tallybook, and the demo runs it in a process that could not. It holds the prices of the plan a
+second time, as plain arithmetic on fractions. By itself it prints the totals of the year:
 
     python src/tallybook/demo/independent.py
 """
@@ -11,8 +11,9 @@ import csv
 import io
 import json
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from importlib.metadata import distribution
 from itertools import islice
@@ -22,6 +23,11 @@ METERS = ("departures", "miles", "JFK minutes", "lateness")
 BILLED_MONTHS = tuple(f"2013-{month:02}" for month in range(1, 13))
 MONTHS = (*BILLED_MONTHS, "2014-01")  # the last evening in New York is January 2014 in UTC: after the plan's year
 NOTHING = "NA"
+
+LATENESS_PARTS = 1000  # lateness is counted in whole thousandths: minutes times miles
+
+Counts = Counter[tuple[str, str]]
+"""Carrier and month."""
 
 Usage = dict[tuple[str, str], dict[str, Fraction]]
 """Carrier and month, then meter."""
@@ -44,26 +50,33 @@ def metered(flight: Mapping[str, str]) -> bool:
     return NOTHING not in (flight["distance"], flight["air_time"], flight["dep_delay"], flight["tailnum"])
 
 
-def count(found: Iterable[Mapping[str, str]]) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]], Usage]:
+def count(found: Iterable[Mapping[str, str]]) -> tuple[Counts, Counts, Usage]:
     """Flights that are metered and that are not, and usage; all by carrier and UTC month of the scheduled departure."""
-    counted: Counter[tuple[str, str]] = Counter()
-    failed: Counter[tuple[str, str]] = Counter()
-    usage: Usage = defaultdict(lambda: dict.fromkeys(METERS, Fraction(0)))
+    counted: Counts = Counter()
+    failed: Counts = Counter()
+    sums: Counter[tuple[str, str, str]] = Counter()
     for flight in found:
-        place = (flight["carrier"], flight["time_hour"][:7])
-        if place[0] not in CARRIERS or place[1] not in MONTHS:
-            raise SystemExit(f"a flight of {place[0]} in {place[1]}: no such account, or no such month")
+        carrier, month = place = (flight["carrier"], flight["time_hour"][:7])
+        if carrier not in CARRIERS or month not in MONTHS:
+            raise SystemExit(f"a flight of {carrier} in {month}: no such account, or no such month")
         if not metered(flight):
             failed[place] += 1
             continue
-        counted[place] += 1
-        units = usage[place]
         distance = int(flight["distance"])
-        units["departures"] += 1
-        units["miles"] += distance
+        counted[place] += 1
+        sums[carrier, month, "departures"] += 1
+        sums[carrier, month, "miles"] += distance
         if flight["origin"] == "JFK":
-            units["JFK minutes"] += int(flight["air_time"])
-        units["lateness"] += Fraction(max(0, int(flight["dep_delay"]) - 15) * distance, 1000)
+            sums[carrier, month, "JFK minutes"] += int(flight["air_time"])
+        sums[carrier, month, "lateness"] += max(0, int(flight["dep_delay"]) - 15) * distance
+    usage = {
+        (carrier, month): {
+            meter: Fraction(sums[carrier, month, meter], LATENESS_PARTS if meter == "lateness" else 1)
+            for meter in METERS
+        }
+        for carrier in CARRIERS
+        for month in MONTHS
+    }
     return counted, failed, usage
 
 
@@ -95,7 +108,7 @@ def lateness_charge(units: Fraction) -> Fraction:
     return min(Fraction(15_000), max(Fraction(0), units - 1000) * Fraction(35, 100))
 
 
-MINIMUM = Fraction(5000)  # what a month comes to at least
+MINIMUM = Fraction(4000)  # what a month comes to at least
 
 CHARGES = {
     "departures": departures_charge,
@@ -127,8 +140,8 @@ def figures(found: Iterable[Mapping[str, str]]) -> dict[str, Fraction]:
             named |= {f"usage of {meter} by {carrier} in {month}": units for meter, units in usage[place].items()}
         for month in BILLED_MONTHS:
             named |= invoice(carrier, month, usage[carrier, month])
-        totals = [named[f"invoice to {carrier} for {month}"] for month in BILLED_MONTHS]
-        named[f"invoices to {carrier} for 2013"] = sum(totals, Fraction(0))
+        bills = [f"invoice to {carrier} for {month}" for month in BILLED_MONTHS]
+        named[f"invoices to {carrier} for 2013"] = added(named, bills)
     return named
 
 
@@ -152,15 +165,21 @@ def decimal_text(value: Fraction) -> str:
 
 def totals_text(named: Mapping[str, Fraction]) -> Iterator[str]:
     """The totals of the year for people."""
-    yield f"{'':7}{'departures':>11}{'miles':>13}{'JFK minutes':>13}{'lateness':>15}{'invoices, USD':>16}"
+    widths = (2, 14, 14, 14, 16, 16)
+    rows = [("", *METERS, "invoices, USD")]
     for carrier in CARRIERS:
-        units = [sum(named[f"usage of {meter} by {carrier} in {month}"] for month in MONTHS) for meter in METERS]
-        columns = [f"{Fraction(each):,.{3 if meter == 'lateness' else 0}f}" for each, meter in zip(units, METERS)]
+        units = [added(named, (f"usage of {meter} by {carrier} in {month}" for month in MONTHS)) for meter in METERS]
         money = money_text(named[f"invoices to {carrier} for 2013"])
-        yield f"{carrier:7}{columns[0]:>11}{columns[1]:>13}{columns[2]:>13}{columns[3]:>15}{money:>16}"
-    total = money_text(sum((named[f"invoices to {carrier} for 2013"] for carrier in CARRIERS), Fraction(0)))
-    yield f"{'':59}{total:>16}"
+        rows.append((carrier, *(format(Decimal(decimal_text(each)), ",f") for each in units), money))
+    total = added(named, (f"invoices to {carrier} for 2013" for carrier in CARRIERS))
+    rows.append(("", "", "", "", "", money_text(total)))
+    for row in rows:
+        yield "".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
     yield f"{int(named['events metered']):,} flights metered, {int(named['events failed']):,} not"
+
+
+def added(named: Mapping[str, Fraction], names: Iterable[str]) -> Fraction:
+    return sum((named[name] for name in names), Fraction(0))
 
 
 def money_text(amount: Fraction) -> str:

@@ -1,0 +1,85 @@
+"""Calls to the server's HTTP interface. Numbers come back as `Decimal`, with every digit that was sent."""
+
+import json
+import time
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from tallybook.demo import DemoFailed
+
+CONNECTIONS = 4
+TIMEOUT_S = 60.0
+TRIES_MAX = 50
+RETRY_PAUSE_S = 1.0  # where the server does not say how long to wait
+
+
+class Caller:
+    """A client of one server with one API key; it may be used by several threads."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=TIMEOUT_S,
+            limits=httpx.Limits(max_connections=CONNECTIONS + 1),
+            trust_env=False,  # a proxy from the environment would not find this machine
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, path: str, **parameters: str) -> Any:
+        return self._answer(self._client.get(path, params=parameters))
+
+    def post(self, path: str, body: object = None) -> Any:
+        return self._answer(self._client.post(path, json=body))
+
+    def pages(self, path: str, items: str, **parameters: str) -> list[Any]:
+        """What stands under `items` on all pages of a list."""
+        page = self.get(path, **parameters)
+        found = list(page[items])
+        while token := page.get("nextToken"):
+            page = self.get(path, nextToken=token)
+            found += page[items]
+        return found
+
+    def figure(self, name: str) -> int:
+        """A figure of the server's Prometheus text; 0 while nothing was counted."""
+        text = self._client.get("/metrics").raise_for_status().text
+        found = [line.split()[1] for line in text.splitlines() if line.partition(" ")[0] == name]
+        return int(Decimal(found[0])) if found else 0
+
+    def send(self, body: bytes) -> int:
+        """Have a batch of events accepted; return how often it was sent again.
+
+        429 and 503 ask for a pause, and after a broken connection nobody knows whether the batch arrived. In each case the
+        same ids go again: those that had arrived are then counted as duplicates, and only once as usage.
+        """
+        for resent in range(TRIES_MAX):
+            try:
+                response = self._client.post("/ingestBatch", content=body, headers={"Content-Type": "application/json"})
+            except httpx.TransportError:
+                time.sleep(RETRY_PAUSE_S)
+                continue
+            if response.status_code == httpx.codes.ACCEPTED:
+                return resent
+            if response.status_code not in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
+                raise DemoFailed(f"a batch was answered with {response.status_code}: {response.text}")
+            time.sleep(_pause_asked(response))
+        raise DemoFailed(f"a batch was not accepted in {TRIES_MAX} tries")
+
+    def _answer(self, response: httpx.Response) -> Any:
+        if not response.is_success:
+            request = response.request
+            raise DemoFailed(
+                f"{request.method} {request.url.path} was answered with {response.status_code}: {response.text}"
+            )
+        return json.loads(response.content, parse_float=Decimal) if response.content else None
+
+
+def _pause_asked(response: httpx.Response) -> float:
+    asked = response.headers.get("Retry-After", "")
+    return float(asked) if asked.isdecimal() else RETRY_PAUSE_S
