@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,7 @@ from tallybook import assembly, telemetry, workers
 from tallybook.config import Settings, read_settings
 from tallybook.core.credential import Scope
 from tallybook.core.errors import Invalid, TallybookError
+from tallybook.demo import check_installed
 from tallybook.supervise import serve as supervise
 
 app = typer.Typer(
@@ -168,6 +170,30 @@ def verify_usage(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             typer.echo(f"  {difference}")
     if found.differences:
         raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="Only so many flights of the file.")] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", "--data-dir", help="An empty or new folder for the data, which stays afterwards."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON; the story goes to standard error.")
+    ] = False,
+) -> None:
+    """Real events in, invoices out: the flights of a year, on a server of their own, checked by other arithmetic."""
+    check_installed()
+    from tallybook.demo import story  # it needs the packages that have just been checked
+    from tallybook.demo.screen import Screen
+
+    screen = Screen(to_stderr=as_json)
+    summary = story.run_demo(screen, rows=rows, keep=keep)
+    status = story.conclude(screen, summary)
+    if as_json:
+        typer.echo(msgspec.json.encode(summary))
+    raise typer.Exit(status)
 
 
 @keys.command("revoke")

@@ -7,9 +7,11 @@ from typing import Any, Self
 
 import msgspec
 
+from tallybook.demo import DemoFailed
 from tallybook.demo.caller import CONNECTIONS, Caller
 
 BATCH_EVENTS = 1000  # the interface allows no more
+TRIES_MAX = 60  # of one batch; a server that is busy asks for a second between them
 
 
 class Sending:
@@ -49,14 +51,24 @@ class Sending:
                     count, body = next(self._bodies, (0, b""))
                 if not count:
                     return
-                resent = self._caller.send(body)
+                self._send_until_accepted(body)
                 with self._lock:
                     self.accepted += count
                     self.batches += 1
-                    self.resent += resent
         except Exception as error:  # whatever it is, `is_done` raises it where the demo runs
             self._error = error
             self._stop.set()
+
+    def _send_until_accepted(self, body: bytes) -> None:
+        for _ in range(TRIES_MAX):
+            pause_s = self._caller.send(body)
+            if not pause_s:
+                return
+            with self._lock:
+                self.resent += 1
+            if self._stop.wait(pause_s):
+                raise DemoFailed("sending was stopped")
+        raise DemoFailed(f"a batch was not accepted in {TRIES_MAX} tries")
 
 
 def _bodies(events: Iterable[dict[str, Any]]) -> Iterator[tuple[int, bytes]]:

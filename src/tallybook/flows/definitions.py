@@ -4,13 +4,13 @@ The catalogue numbers its changes. `refresh` reads the changes since the last lo
 thousand new accounts do not make the cache load everything again.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
 from tallybook.core.account import Account, AccountStatus
 from tallybook.core.event_schema import EventSchema
-from tallybook.core.instant import EPOCH, instant_at, microseconds_since_1970
+from tallybook.core.instant import EPOCH, microseconds_since_1970
 from tallybook.core.period import cycle_containing, grace_deadline
 from tallybook.core.price_plan import PricingSchedule
 from tallybook.core.usage_meter import UsageMeter, compile_meters
@@ -59,6 +59,27 @@ class AccountEntry:
         return None
 
 
+class AccountCandidates:
+    """The accounts that one reference may mean: the one with that id, else whoever has it as an alias at the time."""
+
+    def __init__(self, reference: str, accounts: Iterable[Account]) -> None:
+        usable = [account for account in accounts if account.status is not AccountStatus.ARCHIVED]
+        self.account_ids = frozenset(account.account_id for account in usable)
+        self._with_id = next((AccountEntry(each) for each in usable if each.account_id == reference), None)
+        self._with_alias = [
+            (microseconds_since_1970(window.effective_from), microseconds_since_1970(window.effective_until), entry)
+            for entry in map(AccountEntry, usable)
+            for window in entry.account.aliases
+            if window.alias == reference
+        ]
+
+    def at(self, event_time: int) -> AccountEntry | None:
+        """The account that the reference means at that time (microseconds since 1970)."""
+        if self._with_id is not None:
+            return self._with_id
+        return next((entry for start, end, entry in self._with_alias if start <= event_time < end), None)
+
+
 class Definitions:
     """Schemas and accounts by organisation and name, read when first asked for."""
 
@@ -66,7 +87,7 @@ class Definitions:
         self._catalog = catalog
         self._version = 0
         self._schemas: dict[tuple[str, str], SchemaProgram | None] = {}
-        self._accounts: dict[tuple[str, str], tuple[AccountEntry, ...]] = {}
+        self._accounts: dict[tuple[str, str], AccountCandidates] = {}
 
     def refresh(self) -> int:
         """Forget what has changed since the last call; return the version everything read from now on has at least."""
@@ -83,58 +104,40 @@ class Definitions:
                     organisations.add(change.organisation_id)
         if accounts or organisations:
             self._accounts = {
-                (organisation_id, reference): entries
-                for (organisation_id, reference), entries in self._accounts.items()
-                if entries  # an unknown reference may be one of the new accounts
-                and organisation_id not in organisations
+                (organisation_id, reference): candidates
+                for (organisation_id, reference), candidates in self._accounts.items()
+                if organisation_id not in organisations
                 and (organisation_id, reference) not in accounts
-                and all((organisation_id, entry.account_id) not in accounts for entry in entries)
+                and all((organisation_id, account_id) not in accounts for account_id in candidates.account_ids)
             }
         return self._version
 
-    def load(self, organisation_id: str, *, schema_names: Collection[str], references: Collection[str]) -> None:
-        """Read the schemas by these names and the accounts behind these ids and aliases, those not known yet."""
+    def schemas(self, organisation_id: str, names: Collection[str]) -> dict[str, SchemaProgram | None]:
+        """The schemas in force by these names with their active meters; None where there is none."""
+        self._bound()
+        return {name: self._schema(organisation_id, name) for name in names}
+
+    def accounts(self, organisation_id: str, references: Collection[str]) -> dict[str, AccountCandidates]:
+        """The accounts that these ids and aliases may mean."""
+        self._bound()
+        unknown = [reference for reference in references if (organisation_id, reference) not in self._accounts]
+        if unknown:
+            found = self._catalog.accounts_by_reference(organisation_id, unknown)
+            for reference in unknown:
+                self._accounts[organisation_id, reference] = AccountCandidates(reference, found.get(reference, ()))
+        return {reference: self._accounts[organisation_id, reference] for reference in references}
+
+    def _schema(self, organisation_id: str, name: str) -> SchemaProgram | None:
+        key = (organisation_id, name)
+        if key not in self._schemas:
+            found = self._catalog.schema_in_force(organisation_id, name)
+            self._schemas[key] = SchemaProgram(*found) if found else None
+        return self._schemas[key]
+
+    def _bound(self) -> None:
         for entries in (self._schemas, self._accounts):
             if len(entries) >= ENTRIES_MAX:
                 entries.clear()
-        for name in schema_names:
-            if (organisation_id, name) not in self._schemas:
-                found = self._catalog.schema_in_force(organisation_id, name)
-                self._schemas[organisation_id, name] = SchemaProgram(*found) if found else None
-        unknown = [reference for reference in references if (organisation_id, reference) not in self._accounts]
-        if unknown:
-            self._load_accounts(organisation_id, unknown)
-
-    def schema(self, organisation_id: str, name: str) -> SchemaProgram | None:
-        """The schema in force by that name with its active meters, or None; loaded before."""
-        return self._schemas[organisation_id, name]
-
-    def account(self, organisation_id: str, reference: str, event_time: int) -> AccountEntry | None:
-        """The account with that id, else the one that has the alias at that time (microseconds since 1970); loaded before."""
-        entries = self._accounts[organisation_id, reference]
-        for entry in entries:
-            if entry.account_id == reference:
-                return entry
-        for entry in entries:
-            if _has_alias(entry.account, reference, event_time):
-                return entry
-        return None
-
-    def _load_accounts(self, organisation_id: str, references: Collection[str]) -> None:
-        found = self._catalog.accounts_by_reference(organisation_id, references)
-        for reference in references:
-            self._accounts[organisation_id, reference] = tuple(
-                AccountEntry(account)
-                for account in found.get(reference, ())
-                if account.status is not AccountStatus.ARCHIVED
-            )
-
-
-def _has_alias(account: Account, reference: str, event_time: int) -> bool:
-    at = instant_at(event_time)
-    return any(
-        window.alias == reference and window.effective_from <= at < window.effective_until for window in account.aliases
-    )
 
 
 def _cycle_deadline(schedule: PricingSchedule, event_date: date) -> int:

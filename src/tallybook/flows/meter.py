@@ -54,16 +54,21 @@ class Metering:
         outcome = Outcome.STALE
         while outcome is Outcome.STALE:
             version = self._definitions.refresh()
+            metered_at = self._clock()
             batch = JudgedBatch(
-                records, self._definitions, partition=self._partition, plan_required=self._plan_required
+                records,
+                self._definitions,
+                partition=self._partition,
+                plan_required=self._plan_required,
+                metered_at=metered_at,
             )
             outcome = self._usage_store.commit_batch(
-                batch, after=after, definitions_version=version, metered_at=self._clock()
+                batch, after=after, definitions_version=version, metered_at=metered_at
             )
         if outcome is Outcome.OVERTAKEN:
             return 0
         self._position = batch.through
-        return batch.event_total
+        return batch.contents.row_count
 
 
 class MeteredThrough:

@@ -124,10 +124,11 @@ class EventColumns:
         return Table.from_batches([RecordBatch.from_arrays(columns, schema=SCHEMA)])
 
 
-def encode_block(table: Table) -> bytes:
+def encode_block(tables: Sequence[Table]) -> bytes:
     """Compress rows into one block: an Arrow IPC stream, zstd."""
     stream = io.BytesIO()
-    write_ipc_stream(table, stream, compression="ZSTD")
+    batches = [batch for table in tables for batch in table.to_batches()]
+    write_ipc_stream(Table.from_batches(batches, schema=SCHEMA), stream, compression="ZSTD")
     return stream.getvalue()
 
 

@@ -83,9 +83,10 @@ class MeteredBatch(Protocol):
     through: int
     keys: list[EventKey]  # one for each distinct id
     repeats: list[EventKey]  # ids that came again within the batch
+    contents: BatchContents  # what it adds if no id was seen before
 
-    def contents(self, duplicates: Mapping[bytes, int], *, metered_at: int) -> BatchContents:
-        """What the batch adds, given the keys that were there before, each with its first event's content checksum."""
+    def contents_given(self, seen_before: Mapping[bytes, int]) -> BatchContents:
+        """What it adds, given the keys that were there before, each with its first event's content checksum."""
         ...
 
 
@@ -140,10 +141,10 @@ class UsageStore:
     def commit_batch(self, batch: MeteredBatch, *, after: int, definitions_version: int, metered_at: int) -> Outcome:
         """Add the batch, which starts behind position `after`, all or nothing; durable on return.
 
-        The contents are made before the transaction, so that it is short, and made again inside only when some id was
+        The batch was judged before, so that the transaction is short; it is judged again inside only when some id was
         seen before. An exception leaves the outcome unknown: read the position.
         """
-        contents = batch.contents({}, metered_at=metered_at)
+        contents = batch.contents
         keys = sorted(batch.keys)
         with self._database.write() as connection:
             if _definitions_version(connection) != definitions_version:
@@ -152,7 +153,7 @@ class UsageStore:
                 return Outcome.OVERTAKEN
             duplicates = self._insert_keys(connection, keys, batch.partition, after)
             if duplicates:
-                contents = batch.contents(duplicates, metered_at=metered_at)
+                contents = batch.contents_given(duplicates)
             _insert_repeats(connection, [*batch.repeats, *(key for key in keys if key.key in duplicates)])
             _add(connection, contents)
             connection.execute(
