@@ -1,7 +1,7 @@
 """The usual shape: one row for each event with a unique index on its id, in PostgreSQL 15, 1000 rows a transaction.
 
-It gets the same events as Tallybook, already in memory, with no HTTP in front and no metering behind: what is measured is
-the best case of that shape with the driver's fastest plain way to insert rows and skip those seen before.
+It gets the same events as Tallybook, already in memory, with no HTTP in front and no metering behind: what is measured
+is the best case of that shape with the driver's fastest plain way to insert rows and skip those seen before.
 """
 
 import json

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from tallybook.config import Settings
 from tallybook.flows import verify as flows_verify
-from tallybook.flows.archive import Archive
+from tallybook.flows.archive import Archive, KeyExpiry
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.bill import Billing
 from tallybook.flows.definitions import Definitions
@@ -79,6 +79,14 @@ def metering(settings: Settings, log: SqliteEventLog) -> Metering:
 def archive(settings: Settings) -> Archive:
     return Archive(
         BlockStore(database(settings)), DeltaLake(settings.lake_path), event_log(settings), partition=PARTITION
+    )
+
+
+def key_expiry(settings: Settings) -> KeyExpiry:
+    return KeyExpiry(
+        usage_store(settings, database(settings)),
+        event_key_hours=settings.event_key_days * 24,
+        clock=now_microseconds,
     )
 
 

@@ -155,12 +155,11 @@ def verify_usage(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task("event rows read", total=None)
         found = assembly.verify_usage(settings, lambda rows: progress.advance(task, rows))
+    judged = sum(found.by_status.values())
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
-        typer.echo(
-            f"accepted {found.accepted} = with a verdict {sum(found.by_status.values())} + in progress {found.in_progress}"
-        )
+        typer.echo(f"accepted {found.accepted} = with a verdict {judged} + in progress {found.in_progress}")
         for status, count in found.by_status.items():
             typer.echo(f"  {status}: {count}")
         typer.echo(

@@ -1,7 +1,7 @@
 """`tallybook serve`: all processes of one machine under one supervisor.
 
-It holds the lock of the data folder, starts the workers, starts again those that die, and stops them in the order in which
-events travel, so that what was accepted is metered before it leaves.
+It holds the lock of the data folder, starts the workers, starts again those that die, and stops them in the order in
+which events travel, so that what was accepted is metered before it leaves.
 """
 
 import fcntl

@@ -1,11 +1,12 @@
 """What the program says about itself: every message, counter and timing, once.
 
-Counters are shared by all processes of one server through files in the data folder, so that whichever API process answers
-`GET /metrics` gives the whole server's figures.
+Counters are shared by all processes of one server through files in the data folder, so that whichever API process
+answers `GET /metrics` gives the whole server's figures.
 """
 
 import json
 import logging
+import multiprocessing
 import sys
 from datetime import UTC, datetime
 
@@ -53,9 +54,6 @@ def log_to_stderr(process: str) -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
-    logging.logProcesses = True
-    import multiprocessing
-
     multiprocessing.current_process().name = process
 
 

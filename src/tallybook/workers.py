@@ -18,7 +18,7 @@ from granian.server.embed import Server
 from tallybook import assembly, telemetry
 from tallybook.config import Settings
 from tallybook.core.errors import Busy
-from tallybook.flows.archive import Archive
+from tallybook.flows.archive import Archive, KeyExpiry
 
 POLL_INTERVAL_S = 0.005  # how long a lone event waits to be noticed; looking costs some microseconds
 _PR_SET_PDEATHSIG = 1
@@ -87,19 +87,20 @@ def _meter_once(meter_waiting: Callable[[], int]) -> int:
 
 
 def run_archive(settings: Settings) -> None:
-    """Move metered rows to the lake, in large pieces, until told to stop."""
+    """Move metered rows to the lake, in large pieces, and forget expired event ids, until told to stop."""
     archive = assembly.archive(settings)
+    expiry = assembly.key_expiry(settings)
     stop = _stop_signal()
     last = time.monotonic()
     while not stop.is_set():
         due = time.monotonic() - last >= settings.archive_interval_s
         if due or archive.waiting_rows() >= settings.archive_rows:
-            _archive_once(archive)
+            _archive_once(archive, expiry)
             last = time.monotonic()
         stop.wait(min(1.0, settings.archive_interval_s))
 
 
-def _archive_once(archive: Archive) -> None:
+def _archive_once(archive: Archive, expiry: KeyExpiry) -> None:
     started = time.monotonic()
     try:
         while count := archive.archive_waiting():
@@ -107,6 +108,7 @@ def _archive_once(archive: Archive) -> None:
             telemetry.archive_seconds.observe(time.monotonic() - started)
             started = time.monotonic()
         archive.compact()
+        expiry.forget_some()
     except Busy as error:
         telemetry.log.warning("archiving waits: %s", error.message)
 

@@ -187,8 +187,8 @@ def _all_sound(events: Sequence[Event], body: bytes) -> bool:
         b"\\u0000" not in body
         and _DECIMAL_LINES.fullmatch(lines) is not None
         and lines.count("\n") == len(values)  # a value with a line break in it would read as two
-        and all([event.timestamp.year in EVENT_TIME_YEARS for event in events])
-        and not any([_repeats_a_name(event.attributes) for event in events])
+        and all(map(EVENT_TIME_YEARS.__contains__, {event.timestamp.year for event in events}))
+        and not any(map(_repeats_a_name, [event.attributes for event in events]))
     )
 
 

@@ -1,8 +1,8 @@
 """The real input: every departure from New York's three airports in 2013, as events.
 
-The event time is the scheduled departure as an instant in UTC: the file's `time_hour` is UTC, and `minute` is that of the
-schedule. So a flight of the last evening of 2013 in New York belongs to January 2014. Fields that the file does not have
-("NA": cancelled flights lack times, diverted ones the time in the air) are left out of the event.
+The event time is the scheduled departure as an instant in UTC: the file's `time_hour` is UTC, and `minute` is that of
+the schedule. So a flight of the last evening of 2013 in New York belongs to January 2014. Fields that the file does not
+have ("NA": cancelled flights lack times, diverted ones the time in the air) are left out of the event.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """What the demo's flights must come to, worked out straight from the CSV file.
 
-This file imports nothing of Tallybook, and the demo runs it in a process that could not. It holds the prices of the plan a
-second time, as plain arithmetic on fractions. By itself it prints the totals of the year:
+This file imports nothing of Tallybook, and the demo runs it in a process that could not. It holds the prices of the
+plan a second time, as plain arithmetic on fractions. By itself it prints the totals of the year:
 
     python src/tallybook/demo/independent.py
 """

@@ -6,9 +6,12 @@ position says which blocks the lake already holds: they are deleted, and nothing
 
 from collections.abc import Callable
 
+from tallybook.core.instant import MICROSECONDS_PER_HOUR
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.interfaces import EventLog, Lake
+from tallybook.storage.usage import UsageStore
 
+KEYS_PER_SLICE = 20_000  # some milliseconds of the write lock; at every archiving that is 170 million keys a day
 BLOCKS_BYTES_MAX = 24 * 1024 * 1024  # compressed; some 400,000 rows, which take about 500 MB for a moment
 
 
@@ -56,3 +59,21 @@ class Archive:
         self._blocks.delete(self._partition, through=through)
         while self._log.trim(through=through):
             pass
+
+
+class KeyExpiry:
+    """Forgets the keys of events that were received too long ago to be repeated."""
+
+    def __init__(self, usage_store: UsageStore, *, event_key_hours: int, clock: Callable[[], int]) -> None:
+        """`event_key_hours` is how long a key is kept; 0 is for ever. `clock` gives microseconds since 1970."""
+        self._usage_store = usage_store
+        self._event_key_hours = event_key_hours
+        self._clock = clock
+        self._after = b""
+
+    def forget_some(self) -> None:
+        """Go through the next slice of keys, and start again at the end."""
+        if self._event_key_hours:
+            before = self._clock() // MICROSECONDS_PER_HOUR - self._event_key_hours
+            end = self._usage_store.forget_keys(received_before_hour=before, after=self._after, limit=KEYS_PER_SLICE)
+            self._after = end or b""

@@ -1,7 +1,7 @@
 """The definitions in force, as metering needs them: compiled, cached, and never older than the catalogue says.
 
-The catalogue numbers its changes. `refresh` reads the changes since the last look and forgets just what they touch, so a
-thousand new accounts do not make the cache load everything again.
+The catalogue numbers its changes. `refresh` reads the changes since the last look and forgets just what they touch, so
+a thousand new accounts do not make the cache load everything again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping

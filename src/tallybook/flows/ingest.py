@@ -1,7 +1,7 @@
 """From a checked body to a durable record: group commit.
 
-One thread appends whatever has queued up since its last commit. A body is acknowledged only by the commit that holds it;
-nothing is acknowledged on a timer.
+One thread appends whatever has queued up since its last commit. A body is acknowledged only by the commit that holds
+it; nothing is acknowledged on a timer.
 """
 
 import threading

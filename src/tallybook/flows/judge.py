@@ -1,7 +1,8 @@
 """The verdict on every accepted event: decode logged bodies, run the checks in order, compute the units of each meter.
 
-The unit of work is a micro-batch, held column by column: building an object for every event would cost as much as judging
-it. What a batch adds to usage, counts and rows is computed from the columns once it is known which ids were seen before.
+The unit of work is a micro-batch, held column by column: building an object for every event would cost as much as
+judging it. What a batch adds to usage, counts and rows is computed from the columns once it is known which ids were
+seen before.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """From logged bodies to committed usage, exactly once.
 
-A micro-batch is what is waiting, up to a bound. It is judged outside the database transaction with the definitions of one
-version; the commit refuses it when a definition has changed meanwhile or another worker was faster, and then it is judged
-again. So a crash, a second worker or a worker that slept changes nothing.
+A micro-batch is what is waiting, up to a bound. It is judged outside the database transaction with the definitions of
+one version; the commit refuses it when a definition has changed meanwhile or another worker was faster, and then it is
+judged again. So a crash, a second worker or a worker that slept changes nothing.
 """
 
 from collections.abc import Callable

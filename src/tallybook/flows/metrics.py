@@ -1,7 +1,7 @@
 """Figures over time for `POST /metrics`: events, usage and revenue in buckets of an hour, a day, a week or a month.
 
-Everything is answered from the hourly rows that invoices are computed from, so a dashboard cannot disagree with an invoice.
-Buckets begin on UTC boundaries, weeks on Monday; a window is widened to whole hours.
+Everything is answered from the hourly rows that invoices are computed from, so a dashboard cannot disagree with an
+invoice. Buckets begin on UTC boundaries, weeks on Monday; a window is widened to whole hours.
 """
 
 from bisect import bisect_right
@@ -16,7 +16,7 @@ from tallybook.core.account import Account
 from tallybook.core.decimals import EXACT, ZERO
 from tallybook.core.errors import Invalid
 from tallybook.core.ingestion_status import EventStatusGroup, IngestionStatus, group_of
-from tallybook.core.instant import MICROSECONDS_PER_HOUR, HOUR, hour_at, hours_since_1970, microseconds_since_1970
+from tallybook.core.instant import HOUR, MICROSECONDS_PER_HOUR, hour_at, hours_since_1970, microseconds_since_1970
 from tallybook.flows.bill import Billing
 from tallybook.flows.query import Events
 from tallybook.storage.catalog import Catalog

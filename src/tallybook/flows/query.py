@@ -1,7 +1,8 @@
 """Reading events back, with their verdicts: from the log, the database's blocks and the lake as if they were one.
 
-The order of reading makes it so. The metered position is read first: what lies behind it is in progress. Then the blocks,
-then the lake, whose position says which of the blocks it holds already. An event that moves on meanwhile is seen once.
+The order of reading makes it so. The metered position is read first: what lies behind it is in progress. Then the
+blocks, then the lake, whose position says which of the blocks it holds already. An event that moves on meanwhile is
+seen once.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
 """Adding everything up again: the rows of all events against usage and counts, and those against what was accepted.
 
-Usage must be the fold of the rows, to the last digit; and for every hour of receipt, what was accepted must equal what has
-a verdict and what is in progress. It may run beside a working server.
+Usage must be the fold of the rows, to the last digit; and for every hour of receipt, what was accepted must equal what
+has a verdict and what is in progress. It may run beside a working server.
 """
 
 from collections import Counter

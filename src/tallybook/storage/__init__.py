@@ -1,1 +1,3 @@
-"""Where bytes rest. `interfaces.py` states the guarantees, the other modules keep them; drivers' exceptions never leave this folder."""
+"""Where bytes rest. `interfaces.py` states the guarantees, the other modules keep them; drivers' exceptions never leave
+this folder.
+"""

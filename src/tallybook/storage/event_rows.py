@@ -1,6 +1,7 @@
 """The rows of metered events: one Arrow layout for the database's blocks and for the lake.
 
-A row is an accepted event as it was sent, with its verdict and what it added to each meter. Usage is the fold of the rows.
+A row is an accepted event as it was sent, with its verdict and what it added to each meter. Usage is the fold of the
+rows.
 """
 
 import io

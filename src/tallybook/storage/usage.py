@@ -235,7 +235,10 @@ class UsageStore:
         start: datetime,
         end: datetime,
     ) -> list[CountRow]:
-        """Events by hour of event time over `[start, end)`, account, schema and status: of these accounts (None: all) and schemas (none: all)."""
+        """Events over `[start, end)` by hour of event time, account, schema and status.
+
+        Only of these accounts (None: all) and of these schemas (none: all).
+        """
         counted = event_count.c
         query = (
             select(
