@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from random import Random
 
-from crash.load import RideClient
 from crash.harness import ENVIRONMENT
+from crash.load import RideClient
 from rides import DUPLICATE, define_rides, status_of
 from running_server import RunningServer, running_server, wait_until
 
 ROUNDS = 6
-TAKEOVER_TIMEOUT_S = 8
+TAKEOVER_TIMEOUT_S = 3
 
 
 def metered_position(server: RunningServer) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 
 from litestar import Controller, MediaType, Request, Router, get
 
+from tallybook.api.ingest_document import with_ingest_routes
+
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>
@@ -30,11 +32,11 @@ class Documentation(Controller):
 
     @get("/openapi.json", media_type=MediaType.JSON, sync_to_thread=False)
     def openapi_document(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
-        return request.app.openapi_schema.to_schema()
+        return with_ingest_routes(request.app.openapi_schema.to_schema())
 
     @get("/docs", media_type=MediaType.HTML, sync_to_thread=False)
     def readable_page(self, request: Request[Any, Any, Any]) -> str:
-        return readable_page(request.app.openapi_schema.to_schema())
+        return readable_page(with_ingest_routes(request.app.openapi_schema.to_schema()))
 
 
 class Unserved(Router):

@@ -1,6 +1,7 @@
 """Calls to the server's HTTP interface. Numbers come back as `Decimal`, with every digit that was sent."""
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -30,31 +31,30 @@ class Caller:
         self._client.close()
 
     def get(self, path: str, **parameters: str) -> Any:
-        return self._answer(self._client.get(path, params=parameters))
+        return _decoded(self._answer("GET", path, params=parameters))
 
     def post(self, path: str, body: object = None) -> Any:
-        return self._answer(self._client.post(path, json=body))
+        return _decoded(self._answer("POST", path, json=body))
 
-    def pages(self, path: str, items: str, **parameters: str) -> list[Any]:
-        """What stands under `items` on all pages of a list."""
+    def items(self, path: str, field: str, **parameters: str) -> Iterator[Any]:
+        """What stands under `field` on the pages of a list, one after the other."""
         page = self.get(path, **parameters)
-        found = list(page[items])
+        yield from page[field]
         while token := page.get("nextToken"):
             page = self.get(path, nextToken=token)
-            found += page[items]
-        return found
+            yield from page[field]
 
     def figure(self, name: str) -> int:
         """A figure of the server's Prometheus text; 0 while nothing was counted."""
-        text = self._client.get("/metrics").raise_for_status().text
+        text = self._answer("GET", "/metrics").text
         found = [line.split()[1] for line in text.splitlines() if line.partition(" ")[0] == name]
         return int(Decimal(found[0])) if found else 0
 
     def send(self, body: bytes) -> float:
         """Send a batch of events; return 0 when it was accepted, else for how many seconds to wait before the next try.
 
-        429 and 503 ask for a pause, and after a broken connection nobody knows whether the batch arrived. In each case the
-        same ids go again: those that had arrived are then counted as duplicates, and only once as usage.
+        429 and 503 ask for a pause, and after a broken connection nobody knows whether the batch arrived. In each case
+        the same ids go again: those that had arrived are then counted as duplicates, and only once as usage.
         """
         try:
             response = self._client.post("/ingestBatch", content=body, headers={"Content-Type": "application/json"})
@@ -66,13 +66,18 @@ class Caller:
             raise DemoFailed(f"a batch was answered with {response.status_code}: {response.text}")
         return _pause_asked(response)
 
-    def _answer(self, response: httpx.Response) -> Any:
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise DemoFailed(f"{method} {path} was not answered: {error!r}") from error
         if not response.is_success:
-            request = response.request
-            raise DemoFailed(
-                f"{request.method} {request.url.path} was answered with {response.status_code}: {response.text}"
-            )
-        return json.loads(response.content, parse_float=Decimal) if response.content else None
+            raise DemoFailed(f"{method} {path} was answered with {response.status_code}: {response.text}")
+        return response
+
+
+def _decoded(response: httpx.Response) -> Any:
+    return json.loads(response.content, parse_float=Decimal) if response.content else None
 
 
 def _pause_asked(response: httpx.Response) -> float:

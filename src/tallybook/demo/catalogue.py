@@ -1,5 +1,4 @@
-"""What the demo defines before it sends events: a schema, four meters, sixteen airlines with their accounts, a price
-plan.
+"""What the demo defines: an event schema, four meters, sixteen airlines with their accounts, and a price plan.
 
 The prices stand here as the interface wants them; `independent.py` has them a second time as arithmetic.
 """

@@ -47,7 +47,7 @@ def served_figures(
 
 def issued_invoices(caller: Caller) -> list[dict[str, Any]]:
     """Every invoice with its lines."""
-    return [caller.get(f"/invoices/{summary['id']}") for summary in caller.pages("/invoices", "data")]
+    return [caller.get(f"/invoices/{summary['id']}") for summary in caller.items("/invoices", "data")]
 
 
 def counts_by_status(caller: Caller) -> dict[str, int]:
@@ -57,7 +57,7 @@ def counts_by_status(caller: Caller) -> dict[str, int]:
 
 
 def calculated_figures(calculation: Path, flights: Path, rows: int | None) -> Figures:
-    """Run the independent calculation in a process without installed packages, where nothing of Tallybook can be found."""
+    """Run the independent calculation in a process without installed packages, where Tallybook cannot be found."""
     asked = [] if rows is None else ["--rows", str(rows)]
     finished = subprocess.run(
         [sys.executable, "-I", "-S", str(calculation), "--json", "--file", str(flights), *asked],

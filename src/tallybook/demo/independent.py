@@ -166,7 +166,7 @@ def decimal_text(value: Fraction) -> str:
 def totals_text(named: Mapping[str, Fraction]) -> Iterator[str]:
     """The totals of the year for people."""
     widths = (2, 14, 14, 14, 16, 16)
-    rows = [("", *METERS, "invoices, USD")]
+    rows: list[tuple[str, ...]] = [("", *METERS, "invoices, USD")]
     for carrier in CARRIERS:
         units = [added(named, (f"usage of {meter} by {carrier} in {month}" for month in MONTHS)) for meter in METERS]
         money = money_text(named[f"invoices to {carrier} for 2013"])

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 WIDTH = 92  # of lines that nobody's terminal bounds
 _NAME_WIDTH = 9
-_INDENT = " " * (_NAME_WIDTH + 4)
 
 
 class Step:
@@ -52,14 +52,14 @@ class Screen:
         self._console.print()
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, total: Sequence[str] = ()) -> None:
-        """A table whose first column is words and whose others are figures."""
+        """A table whose first column is words and whose others are figures; words may be indented."""
         table = Table(box=SIMPLE, show_footer=bool(total), pad_edge=False, header_style="bold", footer_style="bold")
         for number, column in enumerate(columns):
             table.add_column(
                 column, footer=total[number] if total else "", justify="right" if number else "left", overflow="fold"
             )
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(_cell, row))
         self._console.print(table)
 
     def words_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -106,6 +106,12 @@ class Screen:
         for note in step.notes:
             line.add_row("", "", f"[dim]{escape(note)}[/]", "")
         self._console.print(line)
+
+
+def _cell(text: str) -> RenderableType:
+    """The text; where it is indented, its further lines are too."""
+    words = text.lstrip()
+    return Padding(escape(words), (0, 0, 0, len(text) - len(words)))
 
 
 class Bars:

@@ -54,8 +54,8 @@ def run_demo(
 ) -> Summary:
     """Tell the whole story on a server of its own; whatever happens, its processes end and its folder goes.
 
-    `rows` takes only the first flights of the file, `keep` names an empty folder that stays, `calculation` is the program
-    whose figures the server's must equal.
+    `rows` takes only the first flights of the file, `keep` names an empty folder that stays, `calculation` is the
+    program whose figures the server's must equal.
     """
     airlines = flights.airlines()
     screen.title("Every departure from New York's airports in 2013: metered, priced and billed by Tallybook")
@@ -63,7 +63,8 @@ def run_demo(
         with screen.step("server", "starting") as step:
             server.wait_until_ready()
             step.done = f"tallybook serve, on {server.url}"
-            step.notes.append(f"data in {folder}, which {'stays' if keep else 'goes in the end'}")
+            again = f"stays: tallybook serve --data-dir {folder}" if keep else "goes in the end"
+            step.notes.append(f"data in {folder}, which {again}")
         with screen.step("key", "making one") as step:
             key = server.command("keys", "create", "demo").strip()
             step.done = "tallybook keys create demo"
@@ -145,7 +146,9 @@ class _Story:
     def _show_prices(self) -> None:
         rows = [(meter.billable_name, meter.rule, meter.price) for meter in catalogue.METERS]
         minimum = ("Minimum of a month", "", f"{catalogue.MINIMUM_COMMITMENT:,}.00")
-        self._screen.words_table(("usage of a month", "how it is metered", f"{catalogue.CURRENCY}"), [*rows, minimum])
+        self._screen.words_table(
+            ("usage of a month", "how it is metered", f"price in {catalogue.CURRENCY}"), [*rows, minimum]
+        )
 
     def _send(self) -> None:
         total = self._rows or flights.FLIGHTS_IN_FILE
@@ -194,17 +197,23 @@ class _Story:
             invoices = figures.issued_invoices(self._caller)
             served = figures.served_figures(self._caller, meter_names, self._airlines, invoices)
             summary.events_by_status = figures.counts_by_status(self._caller)
-            summary.failed_because = self._failed_because()
             step.done = (
                 f"{len(served):,} figures through HTTP: events, usage, {len(invoices)} invoices with their lines"
             )
+        self._ask_why()
         summary.invoiced = {carrier: _money(_invoiced(served, carrier)) for carrier in self._airlines}
         return invoices, served
 
-    def _failed_because(self) -> dict[str, int]:
-        failed = self._caller.pages("/events", "events", status=IngestionStatus.FAILED.value)
-        reasons = Counter(each["ingestionStatus"]["statusDescription"] for each in failed)
-        return dict(reasons.most_common())
+    def _ask_why(self) -> None:
+        """List every failed event, to count the reasons."""
+        failed = self._summary.events_by_status.get(IngestionStatus.FAILED, 0)
+        reasons: Counter[str] = Counter()
+        with self._screen.bars(failed, "asked") as bars, self._screen.step("asked", "", quiet=True) as step:
+            for event in self._caller.items("/events", "events", status=IngestionStatus.FAILED.value):
+                reasons[event["ingestionStatus"]["statusDescription"]] += 1
+                bars.move("asked", reasons.total())
+            step.done = f"why {reasons.total():,} events failed, page by page"
+        self._summary.failed_because = dict(reasons.most_common())
 
     def _show_month(self, invoices: list[dict[str, Any]], served: figures.Figures) -> None:
         self._screen.heading(f"Invoices of {MONTH_IN_WORDS}")
@@ -264,9 +273,9 @@ class _Story:
             found = json.loads(self._server.command("verify", "usage", "--json", may_fail=True))
             self._summary.events_verified = sum(found["by_status"].values())
             self._summary.differences += found["differences"]
-            step.done = (
-                f"tallybook verify usage: {self._summary.events_verified:,} event rows add up to "
-                f"{found['usage_rows']:,} rows of usage, {len(found['differences'])} differences"
+            step.done = f"tallybook verify usage: {len(found['differences'])} differences"
+            step.notes.append(
+                f"{self._summary.events_verified:,} event rows, added up again to {found['usage_rows']:,} rows of usage"
             )
 
     def _compare(self, served: figures.Figures, calculation: Path) -> None:
@@ -277,12 +286,12 @@ class _Story:
             summary.differences += figures.differences(served, calculated)
             summary.differences += _imbalances(summary)
             summary.equal = not summary.differences
-            step.done = f"{len(calculated):,} figures with a calculation straight from the file that shares no code"
+            step.done = f"{len(calculated):,} figures with a calculation from the CSV file that shares no code"
             step.notes.append(str(calculation))
 
 
 def _imbalances(summary: Summary) -> Iterator[str]:
-    """Accepted must equal what has a verdict, and the failed ones what has a reason. What was sent again may be twice."""
+    """Accepted must equal what has a verdict, and failed what has a reason. What was sent again may be there twice."""
     duplicates = summary.events_by_status.get(IngestionStatus.DUPLICATE, 0)
     if _judged(summary) - duplicates != summary.events_sent or (duplicates and not summary.batches_sent_again):
         yield f"sent {summary.events_sent:,} events, with a verdict {_judged(summary):,}, duplicates {duplicates:,}"
