@@ -17,6 +17,7 @@ from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.flows.archive import Archive
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.definitions import Definitions
+from tallybook.flows.judge import Judge
 from tallybook.flows.meter import Metering
 from tallybook.flows.query import EventFilter, Events
 from tallybook.flows.verify import Verification
@@ -56,9 +57,8 @@ class Embedded:
 
     def new_metering(self, store: UsageStore | None = None) -> Metering:
         """Another metering worker, with nothing in memory."""
-        return Metering(
+        judge = Judge(
             self.log,
-            store or self.store,
             Definitions(Catalog(self.database)),
             partition=assembly.PARTITION,
             batch_records_max=self.settings.meter_batch_records_max,
@@ -66,6 +66,7 @@ class Embedded:
             plan_required=bool(self.settings.plan_required),
             clock=self.clock,
         )
+        return Metering(store or self.store, judge)
 
     @property
     def archive(self) -> Archive:

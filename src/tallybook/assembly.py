@@ -9,6 +9,7 @@ from tallybook.flows.archive import Archive, KeyExpiry
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.bill import Billing
 from tallybook.flows.definitions import Definitions
+from tallybook.flows.judge import Judge, Judging
 from tallybook.flows.meter import MeteredThrough, Metering
 from tallybook.flows.query import Events
 from tallybook.flows.verify import Verification
@@ -62,18 +63,21 @@ def metered_through(settings: Settings) -> MeteredThrough:
     return MeteredThrough(event_log(settings), usage_store(settings, database(settings)), partition=PARTITION)
 
 
-def metering(settings: Settings, log: SqliteEventLog) -> Metering:
-    over = open_database(settings.database_path, cache_kib=settings.database_cache_mib * 1024)
-    return Metering(
-        log,
-        usage_store(settings, over),
-        Definitions(Catalog(over)),
+def judge(settings: Settings) -> Judge:
+    return Judge(
+        event_log(settings),
+        Definitions(Catalog(database(settings))),
         partition=PARTITION,
         batch_records_max=settings.meter_batch_records_max,
         batch_bytes_max=settings.meter_batch_bytes_max,
         plan_required=bool(settings.plan_required),
         clock=now_microseconds,
     )
+
+
+def metering(settings: Settings, *, ahead: Judging | None = None) -> Metering:
+    over = open_database(settings.database_path, cache_kib=settings.database_cache_mib * 1024)
+    return Metering(usage_store(settings, over), judge(settings), ahead=ahead)
 
 
 def archive(settings: Settings) -> Archive:

@@ -19,6 +19,7 @@ from tallybook.config import Settings, read_settings
 from tallybook.core.credential import Scope
 from tallybook.core.errors import Invalid, TallybookError
 from tallybook.demo import check_installed
+from tallybook.kernel import die_with
 from tallybook.supervise import serve as supervise
 
 app = typer.Typer(
@@ -124,7 +125,7 @@ def bill(
 def _run(loop: Callable[[Settings], None], settings: Settings, process: str, supervised_by: int) -> None:
     telemetry.log_to_stderr(process)
     if supervised_by:
-        workers.die_with(supervised_by)
+        die_with(supervised_by)
     else:
         assembly.prepare(settings)
     loop(settings)

@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 12 * MEBIBYTE
     meter_batch_records_max: Annotated[int, _whole(1, 1_000_000, "Logged bodies metered in one transaction.")] = 20_000
+    judge_ahead: Annotated[
+        int, _whole(0, 1, "1: the next micro-batch is judged in a process of its own while the last one is committed.")
+    ] = 1
     database_cache_mib: Annotated[
         int, _whole(1, 65_536, "Memory of the metering process for database pages, in MiB.")
     ] = 192

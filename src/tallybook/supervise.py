@@ -87,7 +87,8 @@ def serve(settings: Settings, *, announce: bool = True) -> None:
                 f"There is no API key yet. Make one: tallybook keys create NAME --data-dir {settings.data_dir}",
                 flush=True,
             )
-        environment = {**os.environ, **as_environment(settings), **_shared_figures(settings)}
+        _share_figures(settings)
+        environment = {**os.environ, **as_environment(settings)}
         # The order is that of the way of an event, and the order of stopping.
         workers = [Worker("api", f"api-{number}", environment, lock) for number in range(settings.workers)]
         workers += [Worker(role, role, environment, lock) for role in ("meter", "archive", "billing")]
@@ -105,11 +106,11 @@ def _stop(workers: list[Worker], settings: Settings) -> None:
         worker.stop(deadline)
 
 
-def _shared_figures(settings: Settings) -> dict[str, str]:
+def _share_figures(settings: Settings) -> None:
     folder = settings.data_path / "figures"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    telemetry.share_figures(folder)
 
 
 @contextmanager

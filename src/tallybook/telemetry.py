@@ -7,8 +7,10 @@ answers `GET /metrics` gives the whole server's figures.
 import json
 import logging
 import multiprocessing
+import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
 from prometheus_client.registry import Collector
@@ -55,6 +57,12 @@ def log_to_stderr(process: str) -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     multiprocessing.current_process().name = process
+
+
+def share_figures(folder: Path) -> None:
+    """Keep the labelled figures of this process, and all of those that it starts, in files in that folder."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # else decided at import
 
 
 def exposition(*more: Collector) -> bytes:

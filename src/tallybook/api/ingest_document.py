@@ -1,4 +1,4 @@
-"""The two ingest routes in the OpenAPI document; the framework knows nothing of them, for they are served in front of it."""
+"""The ingest routes in the OpenAPI document; the framework does not know them, for they are served in front of it."""
 
 from collections.abc import Mapping
 from datetime import datetime

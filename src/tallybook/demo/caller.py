@@ -50,8 +50,8 @@ class Caller:
         found = [line.split()[1] for line in text.splitlines() if line.partition(" ")[0] == name]
         return int(Decimal(found[0])) if found else 0
 
-    def send(self, body: bytes) -> float:
-        """Send a batch of events; return 0 when it was accepted, else for how many seconds to wait before the next try.
+    def send(self, body: bytes) -> float | None:
+        """Send a batch of events; return None when it was accepted, else after how many seconds to try again.
 
         429 and 503 ask for a pause, and after a broken connection nobody knows whether the batch arrived. In each case
         the same ids go again: those that had arrived are then counted as duplicates, and only once as usage.
@@ -61,7 +61,7 @@ class Caller:
         except httpx.TransportError:
             return RETRY_PAUSE_S
         if response.status_code == httpx.codes.ACCEPTED:
-            return 0
+            return None
         if response.status_code not in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
             raise DemoFailed(f"a batch was answered with {response.status_code}: {response.text}")
         return _pause_asked(response)

@@ -40,9 +40,10 @@ class Sending:
 
     def is_done(self) -> bool:
         """Whether every event is accepted. Raises what went wrong in sending."""
+        is_done = not any(thread.is_alive() for thread in self._threads)  # before the error, which comes first
         if self._error is not None:
             raise self._error
-        return not any(thread.is_alive() for thread in self._threads)
+        return is_done
 
     def _send(self) -> None:
         try:
@@ -56,13 +57,13 @@ class Sending:
                     self.accepted += count
                     self.batches += 1
         except Exception as error:  # whatever it is, `is_done` raises it where the demo runs
-            self._error = error
+            self._error = self._error or error
             self._stop.set()
 
     def _send_until_accepted(self, body: bytes) -> None:
         for _ in range(TRIES_MAX):
             pause_s = self._caller.send(body)
-            if not pause_s:
+            if pause_s is None:
                 return
             with self._lock:
                 self.resent += 1

@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from tallybook.config import PREFIX
 from tallybook.demo import DemoFailed
-from tallybook.workers import die_with
+from tallybook.kernel import die_with
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0

@@ -228,9 +228,9 @@ class _Story:
             [
                 (
                     carrier,
-                    *(_money(served[f"charge for {line} to {carrier} for {MONTH}"]) for line in lines),
-                    _money(served[f"true-up of {carrier} for {MONTH}"]),
-                    _money(served[f"invoice to {carrier} for {MONTH}"]),
+                    *(_money(served.get(f"charge for {line} to {carrier} for {MONTH}")) for line in lines),
+                    _money(served.get(f"true-up of {carrier} for {MONTH}")),
+                    _money(served.get(f"invoice to {carrier} for {MONTH}")),
                 )
                 for carrier in self._airlines
             ],
@@ -255,6 +255,14 @@ class _Story:
             rows,
             total=("", *counts, "", total),
         )
+        after = sum(
+            (served[f"events metered of {carrier} in {figures.MONTHS[-1]}"] for carrier in carriers), Decimal(0)
+        )
+        if after:
+            self._screen.say(
+                f"{after:,} flights of the last evening in New York left in January 2014, UTC: metered, and on no "
+                "invoice, for they are after the plan's end."
+            )
 
     def _show_balance(self) -> None:
         self._screen.heading("What became of every event")
@@ -287,7 +295,7 @@ class _Story:
             summary.differences += _imbalances(summary)
             summary.equal = not summary.differences
             step.done = f"{len(calculated):,} figures with a calculation from the CSV file that shares no code"
-            step.notes.append(str(calculation))
+            step.notes.append(f"on its own: python {calculation}")
 
 
 def _imbalances(summary: Summary) -> Iterator[str]:
@@ -312,5 +320,5 @@ def _of_year(served: figures.Figures, name: str) -> Decimal:
     return sum((served[f"{name} in {month}"] for month in figures.MONTHS), Decimal(0))
 
 
-def _money(amount: Decimal) -> str:
-    return f"{amount:,.2f}"
+def _money(amount: Decimal | None) -> str:
+    return "-" if amount is None else f"{amount:,.2f}"

@@ -7,8 +7,9 @@ seen before.
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
+from typing import NamedTuple, Protocol
 
 import msgspec
 from arro3.core import Table
@@ -21,8 +22,8 @@ from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import MICROSECONDS_PER_HOUR, microseconds_since_1970
 from tallybook.flows.definitions import AccountCandidates, Definitions, SchemaProgram
 from tallybook.storage.event_rows import EventColumns, encode_block
-from tallybook.storage.interfaces import LoggedRecord
-from tallybook.storage.usage import BatchContents, CountDelta, EventKey, UsageDelta, UsagePlace
+from tallybook.storage.interfaces import EventLog, LoggedRecord
+from tallybook.storage.usage import BatchContents, CountDelta, EventKey, MeteredBatch, UsageDelta, UsagePlace
 
 DESCRIPTION_CHARACTERS_MAX = 250  # the interface's `statusDescription` allows no more
 
@@ -44,50 +45,101 @@ GroupKey = tuple[str, str, int, int, str, SchemaProgram | None, str]
 """Organisation, account (as sent where unknown), hour of event, hour of receipt, schema name, schema, status."""
 
 
-class JudgedBatch:
-    """The events of some log records of one partition with their verdicts; a `MeteredBatch`."""
+class Judging(Protocol):
+    """Judges the next micro-batch, perhaps while the caller commits the one before."""
+
+    def start(self, after: int) -> None:
+        """Begin with the records behind a position. What was begun before and not asked for is dropped."""
+
+    def result(self) -> MeteredBatch | None:
+        """What was begun last, once; None when nothing was behind the position. Raises `Corrupt`, `Busy`."""
+
+
+class Judge:
+    """Judges micro-batches of one partition of the log; a `Judging` that works when it is asked for the result."""
 
     def __init__(
         self,
-        records: Sequence[LoggedRecord],
+        log: EventLog,
         definitions: Definitions,
         *,
         partition: int,
+        batch_records_max: int,
+        batch_bytes_max: int,
         plan_required: bool,
-        metered_at: int,
+        clock: Callable[[], int],
     ) -> None:
-        """Raises `Corrupt` when a record does not hold what was accepted."""
-        self.partition = partition
-        self.through = records[-1].position
-        self._records = records
+        self._log = log
         self._definitions = definitions
+        self.partition = partition
+        self._batch_records_max = batch_records_max
+        self._batch_bytes_max = batch_bytes_max
         self._plan_required = plan_required
-        self._metered_at = metered_at
-        self.keys: list[EventKey] = []
-        self.repeats: list[EventKey] = []
-        self.contents = self.contents_given({})
+        self._clock = clock
+        self._after = 0
 
-    def contents_given(self, seen_before: Mapping[bytes, int]) -> BatchContents:
-        """What the batch adds, given the keys that were there before, each with its first event's content checksum."""
-        self.keys, self.repeats = [], []
+    def start(self, after: int) -> None:
+        self._after = after
+
+    def result(self) -> MeteredBatch | None:
+        records = self._records(self._after)
+        if not records:
+            return None
+        version = self._definitions.refresh()
+        metered_at = self._clock()
+        judged = self._judged(records, {}, metered_at)
+        return MeteredBatch(
+            partition=self.partition,
+            after=self._after,
+            through=records[-1].position,
+            definitions_version=version,
+            metered_at=metered_at,
+            keys=judged.keys,
+            repeats=judged.repeats,
+            contents=judged.contents,
+        )
+
+    def judge_again(self, batch: MeteredBatch, seen_before: Mapping[bytes, int]) -> BatchContents:
+        """What the batch adds, given the keys that were there before, each with its first event's content checksum.
+
+        Only while no definition can change, that is, inside the transaction that commits the batch.
+        """
+        version = self._definitions.refresh()
+        assert version == batch.definitions_version, "the commit has compared the versions"
+        records = [record for record in self._records(batch.after) if record.position <= batch.through]
+        return self._judged(records, seen_before, batch.metered_at).contents
+
+    def _records(self, after: int) -> Sequence[LoggedRecord]:
+        return self._log.read(after=after, records_max=self._batch_records_max, bytes_max=self._batch_bytes_max)
+
+    def _judged(self, records: Sequence[LoggedRecord], seen_before: Mapping[bytes, int], metered_at: int) -> "_Judged":
+        keys: list[EventKey] = []
+        repeats: list[EventKey] = []
         first_contents: dict[bytes, int] = {}
         usage: dict[UsagePlace, tuple[Decimal, int]] = {}
         counts: dict[CountPlace, int] = {}
         tables = []
-        for records in _pieces(self._records):
-            piece = _Piece(records, self._definitions, plan_required=self._plan_required)
+        for some in _pieces(records):
+            piece = _Piece(some, self._definitions, plan_required=self._plan_required)
             for is_first, key in piece.take_keys(self.partition, first_contents, seen_before):
-                (self.keys if is_first else self.repeats).append(key)
+                (keys if is_first else repeats).append(key)
             groups = piece.grouped()
             _add_usage(usage, groups)
             _add_counts(counts, groups)
-            tables.append(piece.table(self.partition, self._metered_at))
-        return BatchContents(
+            tables.append(piece.table(self.partition, metered_at))
+        contents = BatchContents(
             usage=[UsageDelta(*place, plain_text(total), count) for place, (total, count) in usage.items()],
             counts=[CountDelta(*place, count) for place, count in counts.items()],
             rows=encode_block(tables),
             row_count=sum(table.num_rows for table in tables),
         )
+        return _Judged(keys, repeats, contents)
+
+
+class _Judged(NamedTuple):
+    keys: list[EventKey]
+    repeats: list[EventKey]
+    contents: BatchContents
 
 
 class _Piece:

@@ -5,70 +5,49 @@ one version; the commit refuses it when a definition has changed meanwhile or an
 judged again. So a crash, a second worker or a worker that slept changes nothing.
 """
 
-from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from tallybook.core.instant import instant_at
-from tallybook.flows.definitions import Definitions
-from tallybook.flows.judge import JudgedBatch
+from tallybook.flows.judge import Judge, Judging
 from tallybook.storage.interfaces import EventLog
-from tallybook.storage.usage import Outcome, UsageStore
+from tallybook.storage.usage import MeteredBatch, Outcome, UsageStore
 
 
 class Metering:
     """The metering of one partition of the log."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        usage_store: UsageStore,
-        definitions: Definitions,
-        *,
-        partition: int,
-        batch_records_max: int,
-        batch_bytes_max: int,
-        plan_required: bool,
-        clock: Callable[[], int],
-    ) -> None:
-        self._log = log
+    def __init__(self, usage_store: UsageStore, judge: Judge, *, ahead: Judging | None = None) -> None:
+        """`ahead` judges the next micro-batch while one is committed; without it, `judge` does so in between."""
         self._usage_store = usage_store
-        self._definitions = definitions
-        self._partition = partition
-        self._batch_records_max = batch_records_max
-        self._batch_bytes_max = batch_bytes_max
-        self._plan_required = plan_required
-        self._clock = clock
-        self._position: int | None = None
+        self._judge = judge
+        self._ahead: Judging = ahead or judge
+        self._after: int | None = None  # where `_ahead` was started
 
     def meter_waiting(self) -> int:
         """Judge and commit what is waiting, up to one micro-batch; return how many events that were.
 
         0 means that nothing was waiting, or that another worker has just metered it.
         """
-        after = self._usage_store.position(self._partition) if self._position is None else self._position
-        self._position = None  # until the commit is known to have succeeded
-        records = self._log.read(after=after, records_max=self._batch_records_max, bytes_max=self._batch_bytes_max)
-        if not records:
-            self._position = after
-            return 0
-        outcome = Outcome.STALE
-        while outcome is Outcome.STALE:
-            version = self._definitions.refresh()
-            metered_at = self._clock()
-            batch = JudgedBatch(
-                records,
-                self._definitions,
-                partition=self._partition,
-                plan_required=self._plan_required,
-                metered_at=metered_at,
-            )
-            outcome = self._usage_store.commit_batch(
-                batch, after=after, definitions_version=version, metered_at=metered_at
-            )
-        if outcome is Outcome.OVERTAKEN:
-            return 0
-        self._position = batch.through
-        return batch.contents.row_count
+        while True:
+            batch = self._next_batch()
+            if batch is None:
+                return 0
+            self._ahead.start(batch.through)
+            outcome = self._usage_store.commit_batch(batch, judge_again=partial(self._judge.judge_again, batch))
+            if outcome is Outcome.COMMITTED:
+                self._after = batch.through
+                return batch.contents.row_count
+            if outcome is Outcome.OVERTAKEN:
+                return 0
+
+    def _next_batch(self) -> MeteredBatch | None:
+        after, self._after = self._after, None  # not known again before the commit has succeeded
+        if after is not None and (batch := self._ahead.result()):
+            return batch
+        # Nothing was begun, or there was nothing yet when it looked.
+        self._ahead.start(self._usage_store.position(self._judge.partition))
+        return self._ahead.result()
 
 
 class MeteredThrough:

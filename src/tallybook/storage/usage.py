@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -70,24 +70,23 @@ class CountDelta(NamedTuple):
 class BatchContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a micro-batch adds, once it is known which of its events are duplicates."""
 
-    usage: Sequence[UsageDelta]
-    counts: Sequence[CountDelta]
+    usage: list[UsageDelta]
+    counts: list[CountDelta]
     rows: bytes
     row_count: int
 
 
-class MeteredBatch(Protocol):
-    """The judged events of the log records of one partition, up to and including `through`."""
+class MeteredBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The judged events of the log records of a partition behind `after`, up to and including `through`."""
 
     partition: int
+    after: int
     through: int
+    definitions_version: int
+    metered_at: int
     keys: list[EventKey]  # one for each distinct id
     repeats: list[EventKey]  # ids that came again within the batch
     contents: BatchContents  # what it adds if no id was seen before
-
-    def contents_given(self, seen_before: Mapping[bytes, int]) -> BatchContents:
-        """What it adds, given the keys that were there before, each with its first event's content checksum."""
-        ...
 
 
 class Outcome(Enum):
@@ -138,32 +137,35 @@ class UsageStore:
         with self._database.read() as connection:
             return read_position(connection, partition)
 
-    def commit_batch(self, batch: MeteredBatch, *, after: int, definitions_version: int, metered_at: int) -> Outcome:
-        """Add the batch, which starts behind position `after`, all or nothing; durable on return.
+    def commit_batch(
+        self, batch: MeteredBatch, *, judge_again: Callable[[Mapping[bytes, int]], BatchContents]
+    ) -> Outcome:
+        """Add the batch, all or nothing; durable on return.
 
-        The batch was judged before, so that the transaction is short; it is judged again inside only when some id was
-        seen before. An exception leaves the outcome unknown: read the position.
+        It was judged before, so that the transaction is short; `judge_again` is called inside only when some ids were
+        seen before, with their keys and the first events' content checksums.
+        An exception leaves the outcome unknown: read the position.
         """
         contents = batch.contents
         keys = sorted(batch.keys)
         with self._database.write() as connection:
-            if _definitions_version(connection) != definitions_version:
+            if _definitions_version(connection) != batch.definitions_version:
                 return Outcome.STALE
-            if not _moved(connection, batch.partition, after=after, through=batch.through):
+            if not _moved(connection, batch.partition, after=batch.after, through=batch.through):
                 return Outcome.OVERTAKEN
-            duplicates = self._insert_keys(connection, keys, batch.partition, after)
+            duplicates = self._insert_keys(connection, keys, batch.partition, batch.after)
             if duplicates:
-                contents = batch.contents_given(duplicates)
+                contents = judge_again(duplicates)
             _insert_repeats(connection, [*batch.repeats, *(key for key in keys if key.key in duplicates)])
             _add(connection, contents)
             connection.execute(
                 event_block.insert().values(
                     partition=batch.partition,
                     last_position=batch.through,
-                    first_position=after + 1,
+                    first_position=batch.after + 1,
                     row_count=contents.row_count,
                     format=BLOCK_FORMAT,
-                    metered_at=metered_at,
+                    metered_at=batch.metered_at,
                     rows=contents.rows,
                 )
             )
@@ -368,9 +370,9 @@ def _insert_repeats(connection: Connection, repeats: Sequence[EventKey]) -> None
 
 def _add(connection: Connection, contents: BatchContents) -> None:
     if contents.usage:
-        connection.exec_driver_sql(_ADD_USAGE, list(contents.usage))
+        connection.exec_driver_sql(_ADD_USAGE, contents.usage)
     if contents.counts:
-        connection.exec_driver_sql(_ADD_COUNT, list(contents.counts))
+        connection.exec_driver_sql(_ADD_COUNT, contents.counts)
 
 
 def _upsert(table: str, keys: Sequence[str], sums: Mapping[str, str]) -> str:
