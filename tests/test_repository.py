@@ -47,7 +47,7 @@ _MACHINE_PATH = re.compile(r"(?<![\w.$}*])/(?:work|home|root|tmp|Users)/\w")
 
 
 def settings_table() -> str:
-    """The table of `docs/settings.md`, from the settings themselves."""
+    """The table of `docs/settings.md`, from the settings themselves; running this file prints it."""
     rows = ["| setting | variable | default | limits | meaning |", "|---|---|---|---|---|"]
     for field in msgspec.structs.fields(Settings):
         meta = field.type.__metadata__[0]
@@ -294,3 +294,7 @@ def layout(path: Path) -> dict[tuple[str, str], str]:
         rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     connection.close()
     return {(kind, name): " ".join((sql or "").split()) for kind, name, sql in rows if "alembic_version" not in name}
+
+
+if __name__ == "__main__":
+    print(settings_table(), end="")

@@ -24,6 +24,9 @@ from tallybook.storage.usage import UsageStore
 if TYPE_CHECKING:
     from tallybook.api.edge import Application, Edge
 
+if TYPE_CHECKING:
+    from tallybook.api.edge import Application, Edge
+
 PARTITION = 0  # the embedded log has one
 
 

@@ -12,7 +12,7 @@ from tallybook.storage.interfaces import EventLog, Lake
 from tallybook.storage.usage import UsageStore
 
 KEYS_PER_SLICE = 20_000  # some milliseconds of the write lock; at every archiving that is 170 million keys a day
-BLOCKS_BYTES_MAX = 24 * 1024 * 1024  # compressed; some 400,000 rows, which take about 500 MB for a moment
+BLOCKS_BYTES_MAX = 12 * 1024 * 1024  # compressed; some 200,000 rows, which take about 250 MB for a moment
 
 
 class Archive:

@@ -6,13 +6,11 @@ Commits are synchronous: after `write()` returns, the change survives loss of po
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -22,6 +20,7 @@ from tallybook.core.errors import Busy, Corrupt
 BUSY_TIMEOUT_S = 10  # longer than any transaction here takes; a waiter past it is told to come back
 WAL_PAGES = 65_536  # 256 MiB of 4 KiB pages: a random key's page is then copied home once for many batches
 CACHE_KIB_DEFAULT = 16_384
+LAYOUT = "0001"  # the newest of `migrations/versions`
 
 
 class Database:
@@ -55,6 +54,12 @@ def open_database(path: Path, *, cache_kib: int = CACHE_KIB_DEFAULT) -> Database
 
 def migrate(path: Path) -> None:
     """Create the database, or bring it to the present layout; does nothing when it is there already."""
+    if _layout(path) == LAYOUT:
+        return
+    # Imported here, because nearly every start finds the layout present, and Alembic takes a quarter of a second.
+    from alembic import command
+    from alembic.config import Config
+
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = _engine(path, CACHE_KIB_DEFAULT)
     configuration = Config()
@@ -63,6 +68,20 @@ def migrate(path: Path) -> None:
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
     engine.dispose()
+
+
+def _layout(path: Path) -> str | None:
+    """The layout of the database file; None when there is none yet."""
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return None
+            raise translated(error) from error
+    return row[0] if row else None
 
 
 def _engine(path: Path, cache_kib: int) -> Engine:
