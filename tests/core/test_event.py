@@ -252,13 +252,12 @@ def test_too_long_and_too_many_is_a_matter_of_size(changes: dict[str, Any]) -> N
 )
 def test_what_is_not_a_body_with_events_is_invalid(check: Any, body: bytes) -> None:
     """However it is broken, cut off or nested: one clear message, or a refusal of the one part that is there."""
+    message = ""
     try:
-        checked = check(body)
+        message = check(body).rejections[0].message
     except Invalid as error:
-        assert 1 <= len(error.message) <= 500
-    else:
-        assert checked.event_count == 0
-        assert checked.rejections
+        message = error.message
+    assert 1 <= len(message) <= 500
 
 
 def test_a_batch_has_one_to_a_thousand_events() -> None:
