@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from tallybook.config import Settings
+from tallybook.core.errors import NotFound
 from tallybook.flows import verify as flows_verify
 from tallybook.flows.archive import Archive, KeyExpiry
 from tallybook.flows.authenticate import Authenticator
@@ -35,6 +36,13 @@ def prepare(settings: Settings) -> None:
     migrate(settings.database_path)
     SqliteEventLog(settings.log_path)
     DeltaLake(settings.lake_path)
+
+
+def prepare_existing(settings: Settings) -> None:
+    """The same for a command that only makes sense on data that is there. Raises `NotFound`."""
+    if not settings.database_path.exists():
+        raise NotFound(f"there is no Tallybook data in {settings.data_path.resolve()}; is --data-dir right?")
+    prepare(settings)
 
 
 def database(settings: Settings) -> Database:

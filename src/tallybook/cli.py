@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +107,7 @@ def bill(
 ) -> None:
     """Issue the invoices of every billing cycle that is due. It can be run again at any time."""
     settings = read_settings(os.environ, data_dir=data_dir)
-    assembly.prepare(settings)
+    assembly.prepare_existing(settings)
     report = assembly.billing(settings).close_due_cycles(
         as_of=_instant(as_of), metered_through=assembly.metered_through(settings).instant()
     )
@@ -138,6 +138,9 @@ def create_key(
         list[Scope] | None,
         typer.Option("--scope", help="What it may do; may be repeated. Without it: ingest, read and write."),
     ] = None,
+    expires_in_days: Annotated[
+        int | None, typer.Option("--expires-in-days", min=1, max=36_500, help="Without it, until it is revoked.")
+    ] = None,
     organisation: Organisation = "default",
     data_dir: DataDir = None,
 ) -> None:
@@ -145,14 +148,15 @@ def create_key(
     settings = read_settings(os.environ, data_dir=data_dir)
     assembly.prepare(settings)
     scopes = scope or [Scope.INGEST, Scope.READ, Scope.WRITE]
-    typer.echo(assembly.authenticator(settings).create_key(organisation, name, scopes))
+    expires = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
+    typer.echo(assembly.authenticator(settings).create_key(organisation, name, scopes, expires))
 
 
 @verify.command("usage")
 def verify_usage(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Add up the rows of every event again and compare: with usage, with the counts, with what was accepted."""
     settings = read_settings(os.environ, data_dir=data_dir)
-    assembly.prepare(settings)
+    assembly.prepare_existing(settings)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task("event rows read", total=None)
         found = assembly.verify_usage(settings, lambda rows: progress.advance(task, rows))
@@ -202,7 +206,7 @@ def revoke_key(
 ) -> None:
     """Revoke an API key and every token made with it, within two seconds."""
     settings = read_settings(os.environ, data_dir=data_dir)
-    assembly.prepare(settings)
+    assembly.prepare_existing(settings)
     assembly.authenticator(settings).revoke_key(key_id)
     typer.echo(f"{key_id} is revoked", err=True)
 
@@ -211,7 +215,7 @@ def revoke_key(
 def list_keys(organisation: Organisation = "default", data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the API keys of an organisation; secrets are not stored, so they cannot be shown."""
     settings = read_settings(os.environ, data_dir=data_dir)
-    assembly.prepare(settings)
+    assembly.prepare_existing(settings)
     now = datetime.now(UTC)
     rows = [
         {

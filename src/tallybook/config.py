@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, _whole(1, 65_535, "Port to listen on.")] = 8080
-    workers: Annotated[int, _whole(1, 64, "API processes; one accepts some 250,000 events a second in batches.")] = 1
+    workers: Annotated[int, _whole(1, 64, "API processes.")] = 1
     body_bytes_max: Annotated[
         int, _whole(1024, 256 * MEBIBYTE, "Largest request body of events, in bytes, as sent and after expanding gzip.")
     ] = 16 * MEBIBYTE

@@ -13,6 +13,7 @@ import msgspec
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from litestar.exceptions import MethodNotAllowedException
 
 from tallybook import telemetry
 from tallybook.api.errors import error_reply
@@ -55,7 +56,7 @@ class Edge:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        check = _CHECKS.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        check = _CHECKS.get(scope["path"]) if scope["type"] == "http" else None
         if check is None:
             await self._application(scope, receive, send)
             return
@@ -80,6 +81,8 @@ class Edge:
     async def _ingest(
         self, scope: Scope, receive: Receive, check: Callable[[bytes], CheckedBody]
     ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        if scope["method"] != "POST":
+            return error_reply(MethodNotAllowedException(headers={"Allow": "POST"}))
         headers = dict(scope["headers"])
         identity = await self._identify(headers)
         identity.require("ingest")

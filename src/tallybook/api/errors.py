@@ -88,7 +88,7 @@ def failure_of(error: Exception | None) -> Failure:
             )
 
 
-def error_reply(error: TallybookError | None) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+def error_reply(error: Exception | None) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """Status, body and headers of the answer for an error, for code that speaks plain ASGI."""
     failure = failure_of(error)
     headers = [(b"content-type", b"application/json")]

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import msgspec
 from litestar import MediaType, Response, get
+from litestar.openapi.datastructures import ResponseSpec
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -39,6 +40,9 @@ def get_health() -> Health:
     summary="Can it take events now",
     tags=["Operations"],
     security=[{}],
+    responses={
+        HTTPStatus.SERVICE_UNAVAILABLE.value: ResponseSpec(Health, description="Not now; the message says why.")
+    },
 )
 def get_readiness(dependencies: Connected) -> Response[Health]:
     try:

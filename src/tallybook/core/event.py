@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tallybook.core.decimals import DECIMAL_TEXT, QUANTITY_DIGITS_MAX
-from tallybook.core.errors import Invalid, TooLarge
+from tallybook.core.errors import MESSAGE_CHARACTERS_MAX, Invalid, TooLarge
 
 EVENT_ID_CHARACTERS_MAX = 512
 SCHEMA_NAME_CHARACTERS_MAX = 50
@@ -27,7 +27,7 @@ DIMENSION_VALUE_CHARACTERS_MAX = 200
 ATTRIBUTES_MAX = 50  # a schema may require 50, so an event must be able to carry them
 DIMENSIONS_MAX = 100
 EVENTS_MAX = 1000
-EVENT_TIME_YEARS = range(1970, 9999)  # hours since 1970 are not negative, and any offset stays inside datetime's range
+EVENT_TIME_YEARS = range(1970, 9999)  # so that, in UTC, every event is within what a date can say
 
 BODY_SINGLE = 1
 BODY_BATCH = 2
@@ -214,8 +214,10 @@ def _check_one(part: msgspec.Raw, index: int, place: str) -> Event | Rejection:
     try:
         loose = _loose_event.decode(part)
     except msgspec.ValidationError as error:
-        message = _located(error, place)
-        code = TooLarge.code if "of length <=" in message else Invalid.code
+        problem = str(error)  # "Expected `str` of length <= 50", or a name of the sender's in "unknown field `…`"
+        is_size = problem.startswith("Expected ") and "of length <=" in problem
+        code = TooLarge.code if is_size else Invalid.code
+        message = _located(error, place)[:MESSAGE_CHARACTERS_MAX]
         return Rejection(index=index, id=_id_of(part), code=code, message=message)
     except _MALFORMED as error:
         message = f"{place}: not valid JSON text: {_first_line(error)}"

@@ -286,7 +286,7 @@ class _Piece:
         return METERED, None, account_id, schema, units
 
     def _mark_duplicate(self, place: int, first_content: int) -> None:
-        same = "the same content" if self._contents[place] == first_content else "different content"
+        same = "the same text" if self._contents[place] == first_content else "different text"
         self._columns.status[place] = DUPLICATE
         self._columns.status_description[place] = (
             f"an event with this id was accepted before, with {same}; only the first one counts"

@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS record (
     format INTEGER NOT NULL,
     body BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS latest (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    received_at INTEGER NOT NULL
+);
+INSERT INTO latest VALUES (1, 0) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS accepted (
     organisation_id TEXT NOT NULL,
     received_hour INTEGER NOT NULL,
@@ -62,8 +67,7 @@ class SqliteEventLog:
 
     def append(self, records: Sequence[Record]) -> int:
         with self._transaction() as connection:
-            # Read under the write lock, so that receipt and position grow together across all writers.
-            received_at = max(self._clock(), _last_receipt(connection))
+            received_at = self._now(connection)
             connection.executemany(
                 "INSERT INTO record (organisation_id, received_at, event_count, format, body) VALUES (?, ?, ?, ?, ?)",
                 [(each.organisation_id, received_at, each.event_count, each.format, each.body) for each in records],
@@ -102,7 +106,7 @@ class SqliteEventLog:
             first_behind = connection.execute(
                 "SELECT received_at FROM record WHERE position > ? ORDER BY position LIMIT 1", (position,)
             ).fetchone()
-            return first_behind[0] if first_behind else max(self._clock(), _last_receipt(connection))
+            return first_behind[0] if first_behind else self._now(connection)
 
     def trim(self, *, through: int) -> int:
         with self._transaction() as connection:
@@ -133,6 +137,16 @@ class SqliteEventLog:
         """A number that differs after another connection has committed; cheap enough to ask often."""
         with self._connection() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _now(self, connection: sqlite3.Connection) -> int:
+        """The clock, but never earlier than it was said to be before, by any process.
+
+        Asked under the write lock, so that receipt and position grow together across all writers.
+        """
+        latest: int = connection.execute("SELECT received_at FROM latest").fetchone()[0]
+        now = max(self._clock(), latest)
+        connection.execute("UPDATE latest SET received_at = ?", (now,))
+        return now
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -171,11 +185,6 @@ def _open(path: Path) -> sqlite3.Connection:
 def _last_position(connection: sqlite3.Connection) -> int:
     # Not max(position): trimming may have emptied the table, and a position must never come again.
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
-    return row[0] if row else 0
-
-
-def _last_receipt(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT received_at FROM record ORDER BY position DESC LIMIT 1").fetchone()
     return row[0] if row else 0
 
 
