@@ -7,6 +7,7 @@ commit that holds the body.
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from litestar.exceptions import MethodNotAllowedException
+from prometheus_client import Counter
 
 from tallybook import telemetry
 from tallybook.api.errors import error_reply
@@ -70,7 +72,7 @@ class Edge:
             telemetry.log.exception("a request with events failed")
             telemetry.internal_errors.inc()
             status, body, headers = error_reply(None)
-        telemetry.requests.labels(scope["path"], status).inc()
+        _counter(scope["path"], status).inc()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -119,34 +121,12 @@ class Edge:
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in (b"identity", b"gzip"):
             raise Invalid("Content-Encoding: send the body as it is, or as gzip", code="UNSUPPORTED_ENCODING")
-        message = await receive()
-        body = message.get("body", b"")
-        if message["type"] == "http.disconnect":
-            raise _Disconnected
-        if message.get("more_body"):
-            body = await self._rest_of_body(body, receive, maximum)
-        if len(body) > maximum:
-            raise _too_large(maximum)
-        return _expanded(body, maximum) if encoding == b"gzip" else body
-
-    async def _rest_of_body(self, first: bytes, receive: Receive, maximum: int) -> bytes:
-        pieces = [first]
-        size = len(first)
         try:
             async with asyncio.timeout(self._settings.body_read_timeout_s):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Disconnected
-                    pieces.append(message.get("body", b""))
-                    size += len(pieces[-1])
-                    if size > maximum:
-                        raise _too_large(maximum)
-                    more = message.get("more_body", False)
+                body = await _read(receive, announced, maximum)
         except TimeoutError:
             raise Invalid("the request body did not arrive in time", code="BODY_TIMEOUT") from None
-        return b"".join(pieces)
+        return _expanded(body, maximum) if encoding == b"gzip" else body
 
     async def _append(self, identity: Identity, checked: CheckedBody) -> None:
         self._loop = asyncio.get_running_loop()
@@ -163,6 +143,28 @@ class Edge:
     def _settle(self, tickets: Sequence[asyncio.Future[None]], error: TallybookError | None) -> None:
         assert self._loop is not None, "a ticket was made on the loop before it can be settled"
         self._loop.call_soon_threadsafe(_resolve, tickets, error)
+
+
+async def _read(receive: Receive, announced: bytes, maximum: int) -> bytes:
+    """The body, which a client may send in pieces. Raises `TooLarge` as soon as it is too large."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > maximum:
+            raise _too_large(maximum)
+        # Most bodies come whole; waiting to hear that nothing follows would cost a turn of the loop.
+        if not message.get("more_body") or str(size).encode() == announced:
+            return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+
+
+@cache  # finding a counter by its labels takes as long as counting
+def _counter(path: str, status: int) -> Counter:
+    return telemetry.requests.labels(path, status)
 
 
 def _resolve(tickets: Iterable[asyncio.Future[None]], error: TallybookError | None) -> None:

@@ -5,8 +5,8 @@ it; nothing is acknowledged on a timer.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from tallybook.core.errors import Busy, TallybookError
@@ -33,52 +33,60 @@ class Intake(Generic[Ticket]):
         self._log = log
         self._backlog_bytes_max = backlog_bytes_max
         self._settle = settle
-        self._queue: deque[tuple[Record, Ticket]] = deque()
-        self._pending_bytes = 0
-        self._wake = threading.Condition()
+        self._queue: SimpleQueue[tuple[Record, Ticket] | None] = SimpleQueue()
         self._closing = False
+        # Two counters with one writer each need no lock; what is pending is their difference.
+        self._submitted_bytes = 0
+        self._settled_bytes = 0
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._thread.start()
 
     def submit(self, record: Record, ticket: Ticket) -> None:
-        """Queue a record; its ticket is settled when it is durable. Raises `Busy` when too much is waiting."""
-        with self._wake:
-            if self._closing:
-                raise Busy("the server is stopping; resend in a moment", retry_after_s=5)
-            if self._pending_bytes + len(record.body) > PENDING_BYTES_MAX:
-                raise Busy("too many events are waiting to be written; resend in a moment")
-            self._pending_bytes += len(record.body)
-            self._queue.append((record, ticket))
-            self._wake.notify()
+        """Queue a record, from one thread; its ticket is settled when it is durable.
+
+        Raises `Busy` when too much is waiting.
+        """
+        if self._closing:
+            raise Busy("the server is stopping; resend in a moment", retry_after_s=5)
+        size = len(record.body)
+        if self._submitted_bytes - self._settled_bytes + size > PENDING_BYTES_MAX:
+            raise Busy("too many events are waiting to be written; resend in a moment")
+        self._submitted_bytes += size
+        self._queue.put((record, ticket))
 
     def close(self) -> None:
         """Write what is queued, then stop."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         commits = 0
         backlog_full = False
         while group := self._next_group():
-            tickets = [ticket for _, ticket in group]
             if commits % BACKLOG_LOOK_INTERVAL_COMMITS == 0 or backlog_full:
                 backlog_full = self._backlog_is_full()
             commits += 1
-            self._settle(tickets, _backlog_full() if backlog_full else self._append([record for record, _ in group]))
+            records = [record for record, _ in group]
+            error = _backlog_full() if backlog_full else self._append(records)
+            self._settled_bytes += sum(len(record.body) for record in records)
+            self._settle([ticket for _, ticket in group], error)
 
     def _next_group(self) -> list[tuple[Record, Ticket]]:
-        with self._wake:
-            while not self._queue and not self._closing:
-                self._wake.wait()
-            group: list[tuple[Record, Ticket]] = []
-            size = 0
-            while self._queue and (not group or size + len(self._queue[0][0].body) <= GROUP_BYTES_MAX):
-                group.append(self._queue.popleft())
-                size += len(group[-1][0].body)
-            self._pending_bytes -= size
-            return group
+        """What has queued up, at least one; nothing when the end was reached."""
+        group: list[tuple[Record, Ticket]] = []
+        size = 0
+        while size < GROUP_BYTES_MAX:
+            try:
+                queued = self._queue.get(block=not group)
+            except Empty:
+                break
+            if queued is None:
+                self._queue.put(None)  # the end again, for when the group is written
+                break
+            group.append(queued)
+            size += len(queued[0].body)
+        return group
 
     def _append(self, records: Sequence[Record]) -> TallybookError | None:
         try:
