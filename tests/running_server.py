@@ -89,7 +89,7 @@ class RunningServer:
 
     def workers(self, role: str) -> list[int]:
         """The processes of that role that live now."""
-        return [pid for pid in _children(self.pid) if _role(pid) == role]
+        return [pid for pid in _descendants(self.pid) if _role(pid) == role]
 
     def wait_for_worker(self, role: str) -> int:
         """The process of that role, as soon as there is one."""
@@ -102,7 +102,7 @@ class RunningServer:
 
     def kill_everything(self) -> None:
         """`kill -9` the supervisor and every worker."""
-        self._kill([self.pid, *_children(self.pid)])
+        self._kill([self.pid, *_descendants(self.pid)])
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -131,7 +131,7 @@ class RunningServer:
 
     def _kill(self, pids: list[int]) -> None:
         assert self._process is not None, "the server was started"
-        workers = _children(self.pid)
+        workers = _descendants(self.pid)
         for pid in pids:
             kill(pid)
         self._process.wait()
@@ -201,11 +201,18 @@ def _children(pid: int) -> list[int]:
     return children
 
 
+def _descendants(pid: int) -> list[int]:
+    children = _children(pid)
+    return children + [each for child in children for each in _descendants(child)]
+
+
 def _role(pid: int) -> str:
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
+    if b"--multiprocessing-fork" in arguments:
+        return "judge"  # the one process that a worker starts
     return arguments[3].decode() if len(arguments) > 3 else ""  # python -m tallybook ROLE
 
 

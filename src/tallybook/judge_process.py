@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -76,12 +77,10 @@ def _judge(connection: Connection, settings: Settings, parent: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    while True:
-        try:
+    with suppress(EOFError, BrokenPipeError):  # the metering process has gone, and so does this one
+        while True:
             judge.start(connection.recv())
-        except EOFError:
-            return
-        connection.send_bytes(_encoder.encode(_answer(judge.result)))
+            connection.send_bytes(_encoder.encode(_answer(judge.result)))
 
 
 def _answer(judge: Callable[[], MeteredBatch | None]) -> _Answer:

@@ -143,10 +143,9 @@ class SqliteEventLog:
 
         Asked under the write lock, so that receipt and position grow together across all writers.
         """
-        latest: int = connection.execute("SELECT received_at FROM latest").fetchone()[0]
-        now = max(self._clock(), latest)
-        connection.execute("UPDATE latest SET received_at = ?", (now,))
-        return now
+        statement = "UPDATE latest SET received_at = max(received_at, ?) RETURNING received_at"
+        row: tuple[int] = connection.execute(statement, (self._clock(),)).fetchone()
+        return row[0]
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
