@@ -3,7 +3,6 @@
 The process reads the log and the definitions itself; positions go to it and judged batches come back.
 """
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ import msgspec
 from tallybook import assembly, telemetry
 from tallybook.config import Settings
 from tallybook.core.errors import Busy, Corrupt, TallybookError
+from tallybook.interpreter import collect_garbage_rarely
 from tallybook.kernel import die_with
 from tallybook.storage.usage import MeteredBatch
 
@@ -74,9 +74,7 @@ def _judge(connection: Connection, settings: Settings, parent: int) -> None:
         signal.signal(number, signal.SIG_IGN)  # it ends when its connection does
     telemetry.log_to_stderr("judge")
     judge = assembly.judge(settings)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    collect_garbage_rarely()
     with suppress(EOFError, BrokenPipeError):  # the metering process has gone, and so does this one
         while True:
             judge.start(connection.recv())

@@ -4,7 +4,6 @@ Each runs until it is told to stop (SIGTERM or SIGINT), finishes what it holds, 
 """
 
 import asyncio
-import gc
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ from tallybook import assembly, telemetry
 from tallybook.config import Settings
 from tallybook.core.errors import Busy
 from tallybook.flows.archive import Archive, KeyExpiry
+from tallybook.interpreter import collect_garbage_rarely
 from tallybook.judge_process import JudgeProcess
 
 THREAD_SWITCH_INTERVAL_S = 0.0005  # the thread that commits must not wait 5 ms for its turn after every statement
@@ -33,6 +33,7 @@ def run_api(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     edge = assembly.edge(settings)
+    collect_garbage_rarely()
     server = Server(
         edge,
         address=settings.host,
@@ -54,9 +55,7 @@ def run_meter(settings: Settings) -> None:
     log = assembly.event_log(settings)
     ahead = JudgeProcess(settings) if settings.judge_ahead else None
     metering = assembly.metering(settings, ahead=ahead)
-    # The objects made so far stay; looking through them for garbage again and again costs a tenth of the time.
-    gc.collect()
-    gc.freeze()
+    collect_garbage_rarely()
     stop = _stop_signal()
     seen = -1
     while True:

@@ -20,6 +20,10 @@ from running_server import RunningServer, kill, wait_until
 
 VICTIMS = ("api", "meter", "judge", "archive", "supervisor", "everything")
 VICTIM_WEIGHTS = (5, 5, 2, 5, 1, 2)
+LOG, DATABASE, LAKE = "log/0.sqlite-wal", "tallybook.sqlite-wal", "lake/events/_delta_log"
+WRITTEN_BY = {"api": LOG, "meter": DATABASE, "judge": DATABASE, "archive": LAKE}
+WRITE_TIMEOUT_S = 2.0
+AFTER_WRITE_S_MAX = 0.004  # about as long as a transaction takes to be durable
 CLIENTS = 3
 CLIENT_PAUSE_S = 0.04  # leaves the processes some of the two processors
 SETTLE_TIMEOUT_S = 120
@@ -28,11 +32,13 @@ ENVIRONMENT = {"TALLYBOOK_ARCHIVE_INTERVAL_S": "1", "TALLYBOOK_BILL_INTERVAL_S":
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
-    """One choice: wait for so many more acknowledged events, then so long, then kill."""
+    """One choice: wait for so many more acknowledged events, then so long; then, perhaps, for a write; then kill."""
 
     victim: str
     acknowledged_events: int
     delay_s: float
+    written: str | None
+    after_write_s: float
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,10 +56,14 @@ def kills(seed: int) -> Iterator[Kill]:
     random = Random(seed)
     while True:
         under_load = random.random() < 0.7  # else: in the middle of whatever the kill before has caused
+        writing = random.random() < 0.6  # else: whatever it is doing, which mostly is waiting
+        victim = random.choices(VICTIMS, VICTIM_WEIGHTS)[0]
         yield Kill(
-            victim=random.choices(VICTIMS, VICTIM_WEIGHTS)[0],
+            victim=victim,
             acknowledged_events=random.randint(1, 400) if under_load else 0,
             delay_s=random.choice((0.001, 0.01, 0.1, 1.0)) * random.random(),
+            written=WRITTEN_BY.get(victim, random.choice((LOG, DATABASE, LAKE))) if writing else None,
+            after_write_s=AFTER_WRITE_S_MAX * random.random(),
         )
 
 
@@ -101,14 +111,18 @@ class CrashTest:
     def _kill(self, choice: Kill) -> None:
         self._wait_for_acknowledged(choice.acknowledged_events)
         time.sleep(choice.delay_s)
+        victims = [] if choice.victim in ("everything", "supervisor") else [self._server.wait_for_worker(choice.victim)]
+        if choice.written is not None:
+            _wait_for_write(self._server.data_dir / choice.written)
+            time.sleep(choice.after_write_s)
         if choice.victim == "everything":
             self._server.kill_everything()
             self._server.start(wait=False)
         elif choice.victim == "supervisor":
             self._server.kill_supervisor()
             self._server.start(wait=False)
-        else:
-            kill(self._server.wait_for_worker(choice.victim))
+        for pid in victims:
+            kill(pid)
 
     def _wait_for_acknowledged(self, more: int) -> None:
         enough = self._acknowledged_count() + more
@@ -195,6 +209,22 @@ class CrashTest:
             problems.append(f"accepted and verdicts do not balance: {found}")
         accepted: int = found["accepted"]
         return accepted
+
+
+def _wait_for_write(path: Path) -> None:
+    """Return at the next change of a file, or of a folder's entries; look without a pause, for the moment is short."""
+
+    def seen() -> tuple[int, int] | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    before = seen()
+    deadline = time.monotonic() + WRITE_TIMEOUT_S
+    while seen() == before and time.monotonic() < deadline:
+        pass
 
 
 def _wrong_rows(rows: dict[tuple[str, str], int], acknowledged: set[int]) -> Iterator[str]:

@@ -122,7 +122,7 @@ def test_no_id_and_no_template(embedded: Embedded, catalogue: Caller) -> None:
 
 def test_no_id_with_a_template(embedded: Embedded, catalogue: Caller) -> None:
     """The id is built from the event, and then it is an id as any other; where it cannot be built there is none."""
-    template = "{{accountId}}-{{dimensions.city}}"
+    template = "{accountId}-{dimensions.city}"
     made = catalogue.post("/event_schema", samples.schema("trips", eventIdTemplate=template), status=None)
     assert made["eventIdTemplate"] == template
     catalogue.post("/event_schema/trips/activate")
@@ -211,12 +211,12 @@ def test_no_matching_meter(embedded: Embedded, catalogue: Caller) -> None:
 def test_not_metered_where_a_plan_is_required(tmp_path: Path) -> None:
     """Only with that setting, and only while the account has none on the day of the event."""
     embedded = Embedded(tmp_path, plan_required=1)
+    embedded.clock.now = microseconds_since_1970(datetime(2024, 1, 20, tzinfo=UTC))  # in time for January
     with embedded.caller() as client:
         caller = Caller(client, embedded.authenticator, ORGANISATION, Scope.ADMIN)
         define(caller)
         assert verdicts(embedded, event("e1")) == [S.NOT_METERED]
         add_plan(caller)
-        embedded.clock.now = microseconds_since_1970(datetime(2024, 1, 20, tzinfo=UTC))
         before_the_plan = event("e3", timestamp="2023-12-31T23:59:59")
         now = verdicts(embedded, event("e2"), before_the_plan)
     assert now == [S.METERED, S.NOT_METERED]

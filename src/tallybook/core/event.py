@@ -49,7 +49,7 @@ class Attribute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     unit: UnitName | None = None
 
 
-class Event(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+class Event(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True, gc=False):
     """One usage event as a client sends it. `timestamp` without an offset is UTC."""
 
     schema_name: SchemaName
@@ -188,12 +188,8 @@ def _all_sound(events: Sequence[Event], body: bytes) -> bool:
         and _DECIMAL_LINES.fullmatch(lines) is not None
         and lines.count("\n") == len(values)  # a value with a line break in it would read as two
         and all(map(EVENT_TIME_YEARS.__contains__, {event.timestamp.year for event in events}))
-        and not any(map(_repeats_a_name, [event.attributes for event in events]))
+        and not any(len({each.name for each in event.attributes}) < len(event.attributes) for event in events)
     )
-
-
-def _repeats_a_name(attributes: Sequence[Attribute]) -> bool:
-    return len(attributes) > 1 and len({attribute.name for attribute in attributes}) != len(attributes)
 
 
 def _parts(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
