@@ -30,10 +30,10 @@ check: install
 	$(RUN)/lint-imports
 
 crash: install  ## 500 times kill -9 under load; SEED=n repeats a run
-	$(RUN)/python -m tests.crash.run --kills 500 $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests $(RUN)/python -m crash.run --kills 500 $(if $(SEED),--seed $(SEED))
 
 fuzz: install  ## 100,000 request bodies
-	TALLYBOOK_FUZZ=1 $(RUN)/pytest tests/api -k fuzz
+	FUZZ_EXAMPLES=100000 $(RUN)/pytest tests/api -k fuzz
 
 bench: install  ## One table: speeds, and the ratios they are judged by
 	bench/install-postgresql

@@ -93,8 +93,14 @@ class RunningServer:
 
     def wait_for_worker(self, role: str) -> int:
         """The process of that role, as soon as there is one."""
-        wait_until(lambda: self.workers(role), timeout_s=START_TIMEOUT_S, what=lambda: f"a {role} worker")
-        return self.workers(role)[0]
+        found: list[int] = []
+
+        def is_there() -> bool:
+            found[:] = self.workers(role)
+            return bool(found)
+
+        wait_until(is_there, timeout_s=START_TIMEOUT_S, what=lambda: f"a {role} worker")
+        return found[0]
 
     def kill_supervisor(self) -> None:
         """`kill -9` the supervisor alone; the kernel ends its workers."""
@@ -135,7 +141,13 @@ class RunningServer:
         for pid in pids:
             kill(pid)
         self._process.wait()
-        wait_until(lambda: not any(map(_lives, workers)), timeout_s=DEATH_TIMEOUT_S, what=lambda: "the workers' end")
+        try:
+            wait_until(
+                lambda: not any(map(_lives, workers)), timeout_s=DEATH_TIMEOUT_S, what=lambda: "the workers' end"
+            )
+        finally:
+            for pid in workers:
+                kill(pid)
 
     def _is_ready(self) -> bool:
         assert self.is_running(), f"the server ended: {self.complained}"

@@ -10,7 +10,9 @@ from running_server import RunningServer, running_server
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("server")) as running:
+    with running_server(
+        tmp_path_factory.mktemp("server"), environment={"TALLYBOOK_BODY_READ_TIMEOUT_S": "2"}
+    ) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ from embedded import ORGANISATION, Embedded, distance, event
 
 from tallybook import assembly
 from tallybook.core.credential import Scope
+from tallybook.core.decimals import EXACT
 from tallybook.storage import tables
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.lake import DeltaLake
@@ -50,7 +51,7 @@ def test_a_changed_digit_in_usage_is_found(embedded: Embedded) -> None:
     """However small it is; the message names the place and both sums."""
     with embedded.database.write() as connection:
         [(units,)] = connection.execute(tables.usage.select().with_only_columns(tables.usage.c.units)).all()
-        connection.execute(tables.usage.update().values(units=units + Decimal("1e-30")))
+        connection.execute(tables.usage.update().values(units=EXACT.add(units, Decimal("1e-30"))))
     [difference] = embedded.verified().differences
     assert "usage" in difference
     assert "a1" in difference

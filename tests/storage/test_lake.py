@@ -101,3 +101,22 @@ def test_text_is_quoted_for_a_query(lake: Lake, text: str) -> None:
     """No text ends the literal it stands in."""
     found = [batch.column(0)[0].as_py() for batch in lake.snapshot(0).query(f"SELECT {sql_literal(text)} AS said")]
     assert found == [text]
+
+
+def test_opening_flushes_what_a_killed_process_wrote_last(open_lake: OpenLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks are deleted because the lake has the rows, so they must be safe from loss of power by then."""
+    lake = open_lake()
+    monkeypatch.setattr("os.fsync", interrupt)  # after the rows are written, before they are flushed
+    with pytest.raises(KeyboardInterrupt):
+        lake.append([block([1])], partition=0, through=1)
+    flushed: list[str] = []
+    monkeypatch.setattr(
+        "os.fsync", lambda descriptor: flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    )
+    assert open_lake().position(0) == 1
+    assert any(path.endswith(".parquet") for path in flushed)
+    assert any(path.endswith("00001.json") for path in flushed)
+
+
+def interrupt(_: int) -> None:
+    raise KeyboardInterrupt

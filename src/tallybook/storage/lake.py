@@ -18,6 +18,7 @@ from tallybook.core.errors import Busy
 from tallybook.storage.event_rows import SCHEMA, decode_blocks
 
 COMMITS_PER_CHECKPOINT = 50  # a reader replays at most so many small commit files
+COMMITS_UNFLUSHED_MAX = 8  # an append is one, a compaction with its clean-up some more
 SMALL_FILES_MAX = 16  # more small files than that are joined into large ones
 FILE_BYTES_TARGET = 128 * 1024 * 1024
 REPLACED_FILES_KEPT_HOURS = 1  # longer than any query runs
@@ -39,7 +40,9 @@ class DeltaLake:
             )
             self._make_durable()
         else:
-            self._durable_version = self._open().version()  # flushed by the process that made them
+            # A process that was killed may not have come to flush what it wrote last.
+            self._durable_version = max(-1, self._open().version() - COMMITS_UNFLUSHED_MAX)
+            self._make_durable()
 
     def position(self, partition: int) -> int:
         return self._open().transaction_version(_application(partition)) or 0
@@ -126,7 +129,10 @@ def _application(partition: int) -> str:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # replaced by another since, and cleaned up
     try:
         os.fsync(descriptor)
     finally:
