@@ -285,3 +285,22 @@ def test_an_unknown_field_is_not_a_matter_of_size_whatever_its_name() -> None:
     """The sender's own words in the message do not decide its code."""
     assert refused(single(event(**{"of length <= 5": 1}))).code == "INVALID_REQUEST"
     assert refused(single(event(**{"x" * 300: 1}))).code == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attributes": [{"name": "a", "value": "1"}, {"name": "a", "value": "1"}]},
+        {"attributes": [{"name": "a", "value": "1e3"}]},
+        {"attributes": [{"name": "a", "value": "1\n2"}]},
+        {"timestamp": "1969-12-31T23:59:59Z"},
+        {"accountId": "a\0b"},
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_bad_event_is_found_in_any_company(changes: dict[str, Any], place: int) -> None:
+    """What the types do not say is checked for all events at once, and holds for each."""
+    events = [event("e0"), event("e1", attributes=[])]
+    events.insert(place, event("bad", **changes))
+    checked = check_batch(batch(*events))
+    assert (checked.event_count, [refusal.index for refusal in checked.rejections]) == (2, [place])

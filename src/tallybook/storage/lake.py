@@ -89,10 +89,8 @@ class DeltaLake:
         newest = self._open().version()
         for version in range(self._durable_version + 1, newest + 1):
             commit = log / f"{version:020}.json"
-            for action in commit.read_bytes().splitlines():
-                added = msgspec.json.decode(action, type=_Action).add
-                if added:
-                    _flush(self._path / unquote(added.path))
+            for added in _added_by(commit):
+                _flush(self._path / unquote(added.path))
             _flush(commit)
         for checkpoint in [*log.glob("*.checkpoint*"), *log.glob("_last_checkpoint")]:
             _flush(checkpoint)
@@ -124,15 +122,26 @@ class _Action(msgspec.Struct):
     add: _Added | None = None
 
 
+def _added_by(commit: Path) -> list[_Added]:
+    """The files that a commit added; none when it is so old that a checkpoint has taken its place."""
+    try:
+        lines = commit.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    actions = [msgspec.json.decode(line, type=_Action) for line in lines]
+    return [action.add for action in actions if action.add]
+
+
 def _application(partition: int) -> str:
     return f"tallybook-partition-{partition}"
 
 
 def _flush(path: Path) -> None:
+    """Flush a file or folder to the disk; nothing is to be done when it was replaced and cleaned up meanwhile."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return  # replaced by another since, and cleaned up
+        return
     try:
         os.fsync(descriptor)
     finally:
