@@ -24,8 +24,8 @@ def add_catalogue(connection: Connection) -> None:
     customer = Customer(
         customer_id="CUS",
         generated_id="customer.1",
-        name="Northwind",
-        primary_email="bills@northwind.example",
+        name="First customer",
+        primary_email="bills@example.com",
         address=Address(),
         status=CustomerStatus.ACTIVE,
     )

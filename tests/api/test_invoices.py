@@ -124,12 +124,12 @@ def test_the_summary_says_whose_and_when(client: TestClient[Litestar]) -> None:
         "paidAmount": 0,
         "netTermDays": 0,
         "invoiceDetails": {
-            "customer": {"name": "Northwind", "primaryEmail": "bills@northwind.example"},
+            "customer": {"name": "First customer", "primaryEmail": "bills@example.com"},
             "account": {
                 "name": "Account A",
                 "invoiceCurrency": "USD",
                 "address": {},
-                "primaryEmail": "bills@northwind.example",
+                "primaryEmail": "bills@example.com",
             },
             "pricePlanName": "Starter",
         },

@@ -33,11 +33,11 @@ COMPUTED_AT = datetime(2024, 3, 20, tzinfo=UTC)
 ISSUED_AT = datetime(2024, 4, 3, tzinfo=UTC)
 ACCOUNT = BilledAccount(
     account_id="ACC-1",
-    account_name="Northwind",
+    account_name="First customer",
     customer_id="CUS-1",
-    customer_name="Northwind",
+    customer_name="First customer",
     customer_email="hello@northwind.example",
-    email="bills@northwind.example",
+    email="bills@example.com",
     address=Address(),
     currency="USD",
     net_term_days=10,

@@ -69,7 +69,7 @@ def test_due_cycles_become_invoices(database: Database, billing: Billing) -> Non
     report = close(billing, MID_MARCH)
     assert (report.finalised, report.accounts, report.waiting, report.refused) == (2, 1, 0, ())
     assert summary(stored(database)) == [("A", "2024-02-01", "DUE", "6.00"), ("A", "2024-01-10", "DUE", "250.00")]
-    assert stored(database)[0].account.customer_name == "Northwind"
+    assert stored(database)[0].account.customer_name == "First customer"
     assert stored(database)[0].issued_at == MID_MARCH
 
 

@@ -23,11 +23,11 @@ HERE = Path(__file__).parent
 def account(currency: str = "USD", *, net_term_days: int = 30) -> BilledAccount:
     return BilledAccount(
         account_id="ACC-17",
-        account_name="Northwind Trading, Lisbon",
+        account_name="A Sample Customer, Lisbon",
         customer_id="CUS-4",
-        customer_name="Northwind Trading",
+        customer_name="A Sample Customer",
         customer_email="hello@northwind.example",
-        email="bills@northwind.example",
+        email="bills@example.com",
         address=Address(city="Lisbon"),
         currency=currency,
         net_term_days=net_term_days,
