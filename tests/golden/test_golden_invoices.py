@@ -26,7 +26,7 @@ def account(currency: str = "USD", *, net_term_days: int = 30) -> BilledAccount:
         account_name="A Sample Customer, Lisbon",
         customer_id="CUS-4",
         customer_name="A Sample Customer",
-        customer_email="hello@northwind.example",
+        customer_email="hello@example.com",
         email="bills@example.com",
         address=Address(city="Lisbon"),
         currency=currency,
