@@ -7,7 +7,7 @@ from pathlib import Path
 
 from running_server import RunningServer
 
-SECONDS = int(os.environ.get("SCHEMATHESIS_SECONDS", "45"))
+SECONDS = int(os.environ.get("SCHEMATHESIS_SECONDS", "30"))
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tallybook import assembly
 from tallybook.core.credential import Scope
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 STATUSES = {202, 207, 400, 422}
 CHARACTERS = st.characters(codec="utf-8") | st.sampled_from('\0\n\\"{}[]:,.-+eE0159é٥５🚲\u2028\u202e')
 TEXTS = st.text(CHARACTERS, max_size=60) | st.sampled_from(("", "x" * 51, "x" * 201, "x" * 513, "rides", "a1", "city"))
@@ -67,7 +67,7 @@ def events(draw: st.DrawFn) -> Any:
             case 4:
                 event["attributes"] = [{"name": "distance", "value": msgspec.Raw(draw(TOKENS))}]
             case 5:
-                event["createdAt"] = draw(JSON)
+                event["createdAt"] = draw(JSON | TOKENS.map(msgspec.Raw))
         if not event:
             break
     return event

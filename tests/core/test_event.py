@@ -304,3 +304,11 @@ def test_one_bad_event_is_found_in_any_company(changes: dict[str, Any], place: i
     events.insert(place, event("bad", **changes))
     checked = check_batch(batch(*events))
     assert (checked.event_count, [refusal.index for refusal in checked.rejections]) == (2, [place])
+
+
+def test_what_is_ignored_must_be_text_too() -> None:
+    """The body is kept as it came, so bytes that are no text would reach every later reader."""
+    body = single(event(createdAt="here")).replace(b"here", b"\xf1")
+    assert refused(body).code == "MALFORMED_JSON"
+    good = single(event(createdAt="é🚲"))
+    assert check_single(good).body == good

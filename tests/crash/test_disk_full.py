@@ -8,7 +8,9 @@ import os
 import resource
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -43,8 +45,14 @@ def send_until_taken(client: httpx.Client, acknowledged: set[int]) -> None:
     acknowledged.update(range(first, first + BATCH))
 
 
-def limit_files(pid: int, size: int) -> None:
+@contextmanager
+def limited_files(pid: int, size: int) -> Iterator[None]:
+    """No file that this process writes may become larger, for a while."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def assert_asked_to_wait(answer: httpx.Response) -> None:
@@ -64,44 +72,49 @@ def assert_everything_counted_once(server: RunningServer, client: httpx.Client, 
         assert [status for status in verdicts if status != DUPLICATE] == [status_of(number)]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
-    with running_server(tmp_path, environment={"TALLYBOOK_ARCHIVE_INTERVAL_S": "1"}) as running:
-        yield running
+class Sending(NamedTuple):
+    """A server, a client of it, and the rides that it was told were accepted."""
+
+    server: RunningServer
+    client: httpx.Client
+    acknowledged: set[int]
 
 
-def test_full_log_asks_to_wait_and_goes_on_when_there_is_room(server: RunningServer) -> None:
+@pytest.fixture(scope="module")
+def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sending]:
+    folder = tmp_path_factory.mktemp("full")
+    with running_server(folder, environment={"TALLYBOOK_ARCHIVE_INTERVAL_S": "1"}) as server:
+        client = server.client(server.create_key())
+        define_rides(client)
+        yield Sending(server, client, set())
+
+
+def test_full_log_asks_to_wait_and_goes_on_when_there_is_room(sending: Sending) -> None:
     """503 with Retry-After; nothing acknowledged before is lost, and the same events are taken afterwards."""
-    client = server.client(server.create_key())
-    define_rides(client)
-    acknowledged: set[int] = set()
+    server, client, acknowledged = sending
     send_until_taken(client, acknowledged)
     api = server.wait_for_worker("api")
-    limit_files(api, 2 * 1024 * 1024)
-    assert_asked_to_wait(send_until_refused(client, acknowledged))
-    assert_asked_to_wait(send(client, max(acknowledged) + 1))
-    assert client.get("/healthz").status_code == httpx.codes.OK
-    limit_files(api, resource.RLIM_INFINITY)
+    with limited_files(api, 2 * 1024 * 1024):
+        assert_asked_to_wait(send_until_refused(client, acknowledged))
+        assert_asked_to_wait(send(client, max(acknowledged) + 1))
+        assert client.get("/healthz").status_code == httpx.codes.OK
     send_until_taken(client, acknowledged)
     assert server.workers("api") == [api], "it recovered; it was not started again"
     assert_everything_counted_once(server, client, acknowledged)
 
 
-def test_full_database_delays_metering_and_loses_nothing(server: RunningServer) -> None:
+def test_full_database_delays_metering_and_loses_nothing(sending: Sending) -> None:
     """Events are accepted while metering waits for room; afterwards each of them is counted once."""
-    client = server.client(server.create_key())
-    define_rides(client)
-    acknowledged: set[int] = set()
+    server, client, acknowledged = sending
     send_until_taken(client, acknowledged)
     server.wait_until_metered()
     meter = server.wait_for_worker("meter")
-    limit_files(meter, 512 * 1024)
-    for _ in range(30):
+    with limited_files(meter, 512 * 1024):
+        for _ in range(30):
+            send_until_taken(client, acknowledged)
+        wait_until(lambda: "metering waits" in server.complained, timeout_s=30, what=lambda: "metering to be held up")
+        assert server.figures()["tallybook_waiting_records"] > 0
         send_until_taken(client, acknowledged)
-    wait_until(lambda: "metering waits" in server.complained, timeout_s=30, what=lambda: "metering to be held up")
-    assert server.figures()["tallybook_waiting_records"] > 0
-    send_until_taken(client, acknowledged)
-    limit_files(meter, resource.RLIM_INFINITY)
     assert_everything_counted_once(server, client, acknowledged)
     assert server.workers("meter") == [meter], "it recovered; it was not started again"
 

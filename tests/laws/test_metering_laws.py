@@ -29,7 +29,7 @@ QUANTITIES = st.decimals(
 ) | st.integers(-3, 3)
 ACCOUNTS = st.sampled_from(("a1", "a1", "a1", "a2", "ghost"))  # few, so that many events meet in one row of usage
 HOURS = st.sampled_from((0, 0, 23, 24))
-LAW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+LAW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 Sums = dict[tuple[str, str, int], tuple[Fraction, int]]
 """Units and events by account, meter name, and hour of event time."""

@@ -61,7 +61,9 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_def
         msgspec.Meta(max_length=DIMENSIONS_MAX),
     ]
     id: EventId | None = None
-    created_at: msgspec.Raw = msgspec.Raw()  # one generation of clients must send it; it means nothing here
+    # One generation of clients must send it, and it means nothing here. It is decoded all the same: the text is kept as
+    # it came, and bytes that nobody had looked into would stop whoever reads it later.
+    created_at: str | None = None
 
 
 class _LooseAttribute(Attribute):
@@ -69,6 +71,7 @@ class _LooseAttribute(Attribute):
 
 
 class _LooseEvent(Event):
+    created_at: msgspec.Raw = msgspec.Raw()  # type: ignore[assignment]  # whatever it is, it is left out of what is kept
     attributes: Annotated[list[_LooseAttribute], msgspec.Meta(max_length=ATTRIBUTES_MAX)]  # type: ignore[assignment]
 
 
@@ -225,6 +228,10 @@ def _check_one(part: msgspec.Raw, index: int, place: str) -> Event | Rejection:
 
 
 def _sound(loose: _LooseEvent, part: msgspec.Raw, place: str) -> Event:
+    try:
+        bytes(part).decode()  # nobody has looked into what is ignored
+    except UnicodeDecodeError:
+        raise Invalid(f"{place}: not valid UTF-8", code="MALFORMED_JSON") from None
     if b"\\u0000" in bytes(part):
         raise Invalid(f"{place}: the character U+0000 is not allowed in an event")
     if loose.timestamp.year not in EVENT_TIME_YEARS:
