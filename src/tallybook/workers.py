@@ -22,6 +22,7 @@ from tallybook.interpreter import collect_garbage_rarely
 from tallybook.judge_process import JudgeProcess
 
 THREAD_SWITCH_INTERVAL_S = 0.0005  # the thread that commits must not wait 5 ms for its turn after every statement
+LOOK_INTERVAL_S = 1.0
 POLL_INTERVAL_S = 0.005  # how long a lone event waits to be noticed; looking costs some microseconds
 
 
@@ -57,12 +58,13 @@ def run_meter(settings: Settings) -> None:
     metering = assembly.metering(settings, ahead=ahead)
     collect_garbage_rarely()
     stop = _stop_signal()
-    seen = -1
+    seen, looked_at = -1, 0.0
     while True:
         stopping = stop.is_set()
         noticed = log.changes_seen()
-        if noticed != seen or stopping:
-            seen = noticed
+        # Once a second in any case: a worker that was overtaken and then outlived the other finds what that one left.
+        if noticed != seen or stopping or time.monotonic() - looked_at > LOOK_INTERVAL_S:
+            seen, looked_at = noticed, time.monotonic()
             while _meter_once(metering.meter_waiting):
                 pass
         if stopping:
