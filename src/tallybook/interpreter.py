@@ -8,7 +8,7 @@ GARBAGE_THRESHOLD = 200_000  # objects; decoding a batch makes 5,000, none of th
 def collect_garbage_rarely() -> None:
     """Leave the objects made so far alone, and look for cycles only after very many new ones.
 
-    Reference counts free nearly everything here; looking for cycles at the usual rate cost a tenth of the time.
+    Reference counts free nearly everything here, and looking for cycles takes time at every few hundred new objects.
     """
     gc.collect()
     gc.freeze()
