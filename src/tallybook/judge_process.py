@@ -19,10 +19,6 @@ from tallybook.interpreter import collect_garbage_rarely
 from tallybook.kernel import die_with
 from tallybook.storage.usage import MeteredBatch
 
-GARBAGE_THRESHOLD = (
-    200_000  # judging makes lists of thousands and no cycles; looking for those took a tenth of the time
-)
-
 
 class _Answer(msgspec.Struct, frozen=True):
     """A judged batch, nothing, or why it failed."""
