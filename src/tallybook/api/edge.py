@@ -68,7 +68,7 @@ class Edge:
             status, body, headers = error_reply(error)
         except _Disconnected:
             return
-        except Exception:
+        except Exception:  # whatever it is, the client gets a 500 that says nothing of the inside, and the log says all
             telemetry.log.exception("a request with events failed")
             telemetry.internal_errors.inc()
             status, body, headers = error_reply(None)
