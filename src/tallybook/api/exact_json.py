@@ -61,6 +61,7 @@ def _asks_for_nothing(value: object) -> bool:
 class ExactResponse(Response[Any]):
     """Answers with decimals as JSON numbers, to the last digit."""
 
+    # The signature, default included, is that of the framework's method.
     def render(self, content: Any, media_type: str, enc_hook: Any = get_serializer()) -> bytes:  # noqa: B008
         if isinstance(content, bytes | str):
             return super().render(content, media_type, enc_hook)

@@ -72,6 +72,7 @@ class _LooseAttribute(Attribute):
 
 class _LooseEvent(Event):
     created_at: msgspec.Raw = msgspec.Raw()  # type: ignore[assignment]  # whatever it is, it is left out of what is kept
+    # The same list with looser elements: a list is invariant for the checker, and this one is never written to.
     attributes: Annotated[list[_LooseAttribute], msgspec.Meta(max_length=ATTRIBUTES_MAX)]  # type: ignore[assignment]
 
 
