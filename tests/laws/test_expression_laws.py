@@ -7,17 +7,21 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tallybook.core.aggregation import Aggregation
 from tallybook.core.decimals import plain_text
 from tallybook.core.errors import Invalid
 from tallybook.core.event_schema import AttributeDefinition, DimensionDefinition, EventSchema, SchemaStatus
-from tallybook.core.expression import EXACT_DIALECT, FORMS, parse_rule
+from tallybook.core.expression import parse_rule
+from tallybook.core.expression_check import always_yields, check_can_succeed
 from tallybook.core.expression_compiler import SourceWriter, compile_rule, write_rule
-from tallybook.core.expression_functions import ExpressionError
+from tallybook.core.expression_dialects import DIALECTS, EXACT_DIALECT
+from tallybook.core.expression_functions import ExpressionError, number_or_none
+from tallybook.core.expression_tree import Dialect
 from tallybook.core.usage_meter import (
-    Aggregation,
     Computation,
     MeterStatus,
     UnitsInvalid,
@@ -154,26 +158,35 @@ def test_quotient_is_the_nearest_of_34_digits(dividend: str, divisor: str):
 texts = st.text(max_size=30)
 
 
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+
+
+@every_dialect
 @given(text=texts)
-def test_text_is_only_ever_a_value(text: str):
+def test_text_is_only_ever_a_value(text: str, dialect: Dialect):
     """Any text gives itself back, and never occurs in generated source, which is made of generated names alone."""
     quoted = json.dumps(text)
-    rule = parse_rule(f'{{"cat":[{{"var":[{quoted},{quoted}]}},{{"if":[{{"in":[{quoted},[{quoted}]]}},"",0]}}]}}')
+    rule = parse_rule(
+        f'{{"cat":[{{"var":[{quoted},{quoted}]}},{{"if":[{{"in":[{quoted},[{quoted}]]}},"",0]}}]}}', dialect=dialect
+    )
     for inline in (True, False):
         source = write_rule(rule, SourceWriter(inline=inline), data="data").value.source
         assert GENERATED.fullmatch(source)
     assert text == "" or compile_rule(rule)(None) == text
 
 
+@every_dialect
 @given(text=st.one_of(texts, st.text(alphabet='[]{}",:0123456789.eE+-<>!=%*/andorivt ', max_size=60)))
-def test_any_text_is_a_rule_or_invalid(text: str):
+def test_any_text_is_a_rule_or_invalid(text: str, dialect: Dialect):
     """Reading a rule ends in a rule or in `Invalid`, nothing else."""
     with suppress(Invalid):
-        compile_rule(parse_rule(text))
+        compile_rule(parse_rule(text, dialect=dialect))
 
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(-1000, 1000), texts, st.sampled_from(["1", "", "a", "a.0"]))
-operators = st.sampled_from(sorted([*EXACT_DIALECT.operators, *FORMS]))
+dates = st.sampled_from(["2024-05-28T00:00:00Z", "2024-05-27T16:00:00.5-0800", "P1Y2M3DT4H5M6.7S", "-PT36H", "DAYS"])
+names = st.sampled_from(["1", "", "a", "a.0"])
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-1000, 1000), texts, names, dates)
+operators = st.sampled_from(sorted([*EXACT_DIALECT.operators, *EXACT_DIALECT.forms]))
 
 
 def operations(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -191,16 +204,38 @@ data_values = st.recursive(
 )
 
 
+@every_dialect
 @given(rule=rules, data=data_values)
 @settings(deadline=None, max_examples=300)
-def test_any_rule_on_any_data_yields_a_value_or_an_expression_error(rule: Any, data: Any):
+def test_any_rule_on_any_data_yields_a_value_or_an_expression_error(rule: Any, data: Any, dialect: Dialect):
     """No combination of operators and values ends in another exception."""
     try:
-        evaluate = compile_rule(parse_rule(json.dumps(rule)))
+        evaluate = compile_rule(parse_rule(json.dumps(rule), dialect=dialect))
     except Invalid:
         return
     with suppress(ExpressionError):
         evaluate(data)
+
+
+@every_dialect
+@given(rule=rules, data=data_values)
+@settings(deadline=None, max_examples=300)
+def test_rule_is_refused_only_if_it_fails_whatever_the_data(rule: Any, data: Any, dialect: Dialect):
+    """What cannot be saved fails, and what is known to have one value has it or fails."""
+    try:
+        parsed = parse_rule(json.dumps(rule), dialect=dialect)
+    except Invalid:
+        return
+    evaluate = compile_rule(parsed)
+    try:
+        check_can_succeed(parsed)
+    except Invalid:
+        with pytest.raises(ExpressionError):
+            evaluate(data)
+        return
+    for value in always_yields(parsed):
+        with suppress(ExpressionError):  # a number in it may be out of bounds
+            assert evaluate(data) == value
 
 
 meter_leaves = st.one_of(
@@ -211,9 +246,10 @@ meter_leaves = st.one_of(
 meter_rules = st.recursive(meter_leaves, operations, max_leaves=12)
 
 
+@every_dialect
 @given(matcher=meter_rules, computation=meter_rules, a=numbers, d=st.sampled_from(["", "0", "1", "x"]))
 @settings(deadline=None, max_examples=300)
-def test_meters_together_equal_the_rules_alone(matcher: Any, computation: Any, a: str, d: str):
+def test_meters_together_equal_the_rules_alone(matcher: Any, computation: Any, a: str, d: str, dialect: Dialect):
     """The fast function of a schema gives what its matcher and computation give as plain rules over the event."""
     meter = UsageMeter(
         meter_id="meter.0",
@@ -225,19 +261,30 @@ def test_meters_together_equal_the_rules_alone(matcher: Any, computation: Any, a
         computations=(Computation(matcher=json.dumps(matcher), computation=json.dumps(computation)),),
     )
     try:
-        check_usage_meter(meter, SCHEMA)
+        check_usage_meter(meter, SCHEMA, dialect=dialect)
     except Invalid:
         return
-    values = {"attributes": {"a": Decimal(a), "b": Decimal(2)}, "dimensions": {"d": d}}
-    data = {**values, "attribute": values["attributes"], "dimension": values["dimensions"]}
+    attributes = {"a": a, "b": "2"}
+    read = attributes if dialect.attributes_are_text else {name: Decimal(text) for name, text in attributes.items()}
+    data = {"attributes": read, "attribute": read, "dimensions": {"d": d}, "dimension": {"d": d}}
+    assert _units(meter, attributes, d, dialect) == _by_rules(matcher, computation, data, dialect)
+
+
+def _units(meter: UsageMeter, attributes: dict[str, str], d: str, dialect: Dialect) -> Any:
     try:
-        matched = compile_rule(parse_rule(f'{{"!!":[{json.dumps(matcher)}]}}'))(data)
-        # `+` of one operand reads it as a number, as a meter does.
-        expected = compile_rule(parse_rule(f'{{"+":[{json.dumps(computation)}]}}'))(data) if matched else None
-    except ExpressionError:
-        expected = "failure"
-    try:
-        found: Any = compile_meters(SCHEMA, [meter])({"a": a, "b": "2"}, {"d": d})[0]
+        return compile_meters(SCHEMA, [meter], dialect=dialect)(attributes, {"d": d})[0]
     except UnitsInvalid:
-        found = "failure"
-    assert found == expected
+        return "failure"
+
+
+def _by_rules(matcher: Any, computation: Any, data: Any, dialect: Dialect) -> Any:
+    def value(rule: Any) -> Any:
+        return compile_rule(parse_rule(json.dumps(rule), dialect=dialect))(data)
+
+    try:
+        if not value({"if": [matcher, True, False]}):
+            return None
+        found = number_or_none(value(computation))
+    except ExpressionError:
+        return "failure"
+    return "failure" if found is None else found

@@ -1,116 +1,26 @@
-"""A rule: JSON Logic text read into a checked tree, and the table of operators it may use.
+"""A rule: JSON Logic text read into a checked tree.
 
-Decoding, the limits and every check that needs no values live here; what operators do is in
-`expression_functions`, turning the tree into Python is in `expression_compiler`.
-
-A dialect is a table of operators. `EXACT_DIALECT` is the standard of jsonlogic.com on exact decimals, where
-it differs from the JavaScript reference on purpose: arithmetic on what is not a number is an error (JavaScript:
-NaN), text is compared as the number it spells or not at all, `/` rounds at 34 digits, and a wrong number of
-operands is refused when the rule is read.
+Decoding, the limits and every check that needs no values live here. What a tree consists of is in `expression_tree`,
+which operators there are in `expression_dialects`, what rules can never work in `expression_check`, and how a tree
+becomes Python in `expression_compiler`.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from enum import Enum
-from typing import NoReturn, assert_never
+from typing import NoReturn
 
 from msgspec import Struct
 
-from tallybook.core import expression_functions as functions
-from tallybook.core.decimals import DECIMAL_TEXT, within_quantity_bounds
+from tallybook.core.decimals import within_quantity_bounds
 from tallybook.core.errors import Invalid, TooLarge
+from tallybook.core.expression_dialects import EXACT_DIALECT
 from tallybook.core.expression_functions import Place
+from tallybook.core.expression_tree import Constant, Dialect, Items, Node, Operation, Operator
 
 RULE_CHARACTERS_MAX = 10_000  # a rule is read by people; also bounds the work before anything else is known
 RULE_NODES_MAX = 1_000  # values and operators; bounds the generated code
 RULE_NESTING_MAX = 32  # Python's parser stops at 200 brackets, and an operator takes up to four
-INLINE_OPERANDS_MAX = 4  # more become a call: nested inline calls would add brackets per operand
-
-
-class Kind(Enum):
-    """What is known of a value before it exists. `ANY` is everything else: null, lists, or not known."""
-
-    NUMBER = "number"
-    TEXT = "text"
-    BOOLEAN = "boolean"
-    ANY = "any"
-
-
-class Constant(Struct, frozen=True):
-    """null, a boolean, a number (`Decimal`) or a text, as written in the rule."""
-
-    value: bool | Decimal | str | None
-    place: Place
-
-
-class Items(Struct, frozen=True):
-    """An array written in the rule."""
-
-    items: tuple["Node", ...]
-    place: Place
-
-
-class Operation(Struct, frozen=True):
-    """An operator and its operands; a lone operand may be written without an array."""
-
-    operator: str
-    operands: tuple["Node", ...]
-    place: Place
-
-
-Node = Constant | Items | Operation
-
-
-class Operand(Struct, frozen=True):
-    """An operand as the compiler has it: Python source, its kind, and the node it was written from."""
-
-    source: str
-    kind: Kind
-    node: Node | None = None
-
-
-def kind_of(constant: Constant) -> Kind:
-    """The kind of a constant."""
-    match constant.value:
-        case bool():
-            return Kind.BOOLEAN
-        case Decimal():
-            return Kind.NUMBER
-        case str():
-            return Kind.TEXT
-        case None:
-            return Kind.ANY
-        case _:
-            assert_never(constant.value)
-
-
-AddConstant = Callable[[object], str]
-"""Make a value known to the generated code; returns the name it has there."""
-
-Inline = Callable[[Sequence[Operand], AddConstant], str | None]
-"""Python source for an operator on operands of known kinds, or None to call its function."""
-
-
-class Operator(Struct, frozen=True, kw_only=True):
-    """How many operands, what kind of result, and `function(place, *operands)`; `operands_max` None is no bound.
-
-    `inline` may only give what the function would give, except that decimal's own signals replace
-    `ExpressionError`.
-    """
-
-    function: Callable[..., object]
-    operands_min: int
-    operands_max: int | None
-    result: Kind
-    inline: Inline | None = None
-
-
-class Dialect(Struct, frozen=True, kw_only=True):
-    """The operators of a dialect, apart from the forms of `FORMS`, which all dialects share."""
-
-    name: str
-    operators: Mapping[str, Operator]
 
 
 class Rule(Struct, frozen=True, kw_only=True):
@@ -119,126 +29,6 @@ class Rule(Struct, frozen=True, kw_only=True):
     text: str
     root: Node
     dialect: Dialect
-
-
-FORMS: Mapping[str, tuple[int, int | None]] = {
-    "var": (0, 2),
-    "missing": (0, None),
-    "missing_some": (2, 2),
-    "if": (0, None),
-    "?:": (0, None),
-    "and": (1, None),
-    "or": (1, None),
-    "!": (1, 1),
-    "!!": (1, 1),
-    "map": (2, 2),
-    "filter": (2, 2),
-    "all": (2, 2),
-    "some": (2, 2),
-    "none": (2, 2),
-    "reduce": (2, 3),
-}
-"""Operators that decide what is evaluated, and on which data, with the least and the most operands they take."""
-
-
-# ---- operators on operands of known kinds ----------------------------------------------------------------------
-
-
-def _chained(method: str) -> Inline:
-    def inline(operands: Sequence[Operand], add_constant: AddConstant) -> str | None:
-        if not 2 <= len(operands) <= INLINE_OPERANDS_MAX or not _all_of(Kind.NUMBER, operands):
-            return None
-        source = operands[0].source
-        for operand in operands[1:]:
-            source = f"{method}({source}, {operand.source})"
-        return source
-
-    return inline
-
-
-def _compared(symbol: str) -> Inline:
-    def inline(operands: Sequence[Operand], add_constant: AddConstant) -> str | None:
-        operands = [_as_number(operand, add_constant) for operand in operands]
-        if not _all_of(Kind.NUMBER, operands):
-            return None
-        if len(operands) > 2 and not operands[2].source.isidentifier():
-            return None  # a chain would not evaluate it when the first comparison fails; the function does
-        return f"({f' {symbol} '.join(operand.source for operand in operands)})"
-
-    return inline
-
-
-def _equated(symbol: str, *, loosely: bool) -> Inline:
-    def inline(operands: Sequence[Operand], add_constant: AddConstant) -> str | None:
-        if loosely and any(operand.kind is Kind.NUMBER for operand in operands):
-            operands = [_as_number(operand, add_constant) for operand in operands]
-        left, right = operands
-        if left.kind is not right.kind or left.kind is Kind.ANY:
-            return None
-        return f"({left.source} {symbol} {right.source})"
-
-    return inline
-
-
-def _found_in(operands: Sequence[Operand], add_constant: AddConstant) -> str | None:
-    needle, haystack = operands
-    if needle.kind is Kind.TEXT and haystack.kind is Kind.TEXT:
-        return f"({needle.source} in {haystack.source})"
-    if needle.kind not in (Kind.TEXT, Kind.NUMBER) or not isinstance(haystack.node, Items):
-        return None
-    constants = [item for item in haystack.node.items if isinstance(item, Constant)]
-    if len(constants) < len(haystack.node.items):
-        return None
-    wanted = frozenset(constant.value for constant in constants if kind_of(constant) is needle.kind)
-    return f"({needle.source} in {add_constant(wanted)})"
-
-
-def _as_number(operand: Operand, add_constant: AddConstant) -> Operand:
-    match operand.node:
-        case Constant(value=str() as text) if DECIMAL_TEXT.fullmatch(text):
-            return Operand(add_constant(Decimal(text)), Kind.NUMBER)
-        case _:
-            return operand
-
-
-def _all_of(kind: Kind, operands: Sequence[Operand]) -> bool:
-    return all(operand.kind is kind for operand in operands)
-
-
-def _operator(
-    function: Callable[..., object], least: int, most: int | None, result: Kind, inline: Inline | None = None
-) -> Operator:
-    return Operator(function=function, operands_min=least, operands_max=most, result=result, inline=inline)
-
-
-EXACT_DIALECT = Dialect(
-    name="exact",
-    operators={
-        "+": _operator(functions.add, 0, None, Kind.NUMBER, _chained("exact_add")),
-        "*": _operator(functions.multiply, 1, None, Kind.NUMBER, _chained("exact_multiply")),
-        "-": _operator(functions.subtract, 1, 2, Kind.NUMBER, _chained("exact_subtract")),
-        "/": _operator(functions.divide_rounding, 2, 2, Kind.NUMBER),
-        "%": _operator(functions.remainder, 2, 2, Kind.NUMBER),
-        "min": _operator(functions.minimum, 1, None, Kind.NUMBER),
-        "max": _operator(functions.maximum, 1, None, Kind.NUMBER),
-        "<": _operator(functions.less, 2, 3, Kind.BOOLEAN, _compared("<")),
-        "<=": _operator(functions.less_or_equal, 2, 3, Kind.BOOLEAN, _compared("<=")),
-        ">": _operator(functions.greater, 2, 2, Kind.BOOLEAN, _compared(">")),
-        ">=": _operator(functions.greater_or_equal, 2, 2, Kind.BOOLEAN, _compared(">=")),
-        "==": _operator(functions.equal, 2, 2, Kind.BOOLEAN, _equated("==", loosely=True)),
-        "===": _operator(functions.same, 2, 2, Kind.BOOLEAN, _equated("==", loosely=False)),
-        "!=": _operator(functions.unequal, 2, 2, Kind.BOOLEAN, _equated("!=", loosely=True)),
-        "!==": _operator(functions.differs, 2, 2, Kind.BOOLEAN, _equated("!=", loosely=False)),
-        "in": _operator(functions.contains, 2, 2, Kind.BOOLEAN, _found_in),
-        "cat": _operator(functions.cat, 0, None, Kind.TEXT),
-        "substr": _operator(functions.substr, 2, 3, Kind.TEXT),
-        "merge": _operator(functions.merge, 0, None, Kind.ANY),
-        "log": _operator(functions.log, 1, 1, Kind.ANY),
-    },
-)
-
-
-# ---- from text to tree -----------------------------------------------------------------------------------------
 
 
 def parse_rule(text: str, *, dialect: Dialect = EXACT_DIALECT) -> Rule:
@@ -324,21 +114,34 @@ class _TreeBuilder:
             keys = ", ".join(repr(key[:40]) for key, _ in value.members[:4]) or "none"
             raise Invalid(f"{_written(path)}: a rule object has exactly one key, an operator; found {keys}")
         operator, written = value.members[0]
-        operands = written if isinstance(written, list) else [written]
+        operands = self._operands(operator, written)
         inner = (*path, ("." if path else "") + operator)
-        self._check_operator(operator, len(operands), _written(path), _written(inner))
+        self._check_operator(operator, operands, _written(path), _written(inner))
         return Operation(operator, self._nodes_of(operands, inner, depth), Place(operator, _written(inner)))
+
+    def _operands(self, operator: str, written: object) -> list[object]:
+        if not isinstance(written, list):
+            return [written]
+        if operator in self._dialect.operators and self._dialect.lone_list_spreads and len(written) == 1:
+            return written[0] if isinstance(written[0], list) else written
+        return written
 
     def _nodes_of(self, values: Sequence[object], path: tuple[str, ...], depth: int) -> tuple[Node, ...]:
         return tuple(self.node(value, (*path, f"[{index}]"), depth + 1) for index, value in enumerate(values))
 
-    def _check_operator(self, operator: str, count: int, outer: str, place: str) -> None:
-        known = self._dialect.operators.get(operator)
-        if known is None and operator not in FORMS:
+    def _check_operator(self, operator: str, operands: Sequence[object], outer: str, place: str) -> None:
+        known = self._dialect.operators.get(operator) or self._dialect.forms.get(operator)
+        if known is None:
             raise Invalid(f"{outer}: unknown operator {operator[:40]!r}")
-        least, most = (known.operands_min, known.operands_max) if known else FORMS[operator]
+        if isinstance(known, Operator) and self._may_spread(operands):
+            return
+        least, most, count = known.operands_min, known.operands_max, len(operands)
         if count < least or (most is not None and count > most):
             raise Invalid(f"{place}: {operator!r} takes {_range(least, most)}, found {count}")
+
+    def _may_spread(self, operands: Sequence[object]) -> bool:
+        """Say whether the operands may be the items of a list that is known only when the rule is evaluated."""
+        return self._dialect.lone_list_spreads and len(operands) == 1 and isinstance(operands[0], _Object)
 
 
 def _written(path: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ same values.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, assert_never, cast
 
@@ -18,8 +18,10 @@ from msgspec import Struct
 from tallybook.core import expression_functions as functions
 from tallybook.core.decimals import EXACT
 from tallybook.core.errors import Invalid
-from tallybook.core.expression import Constant, Items, Kind, Node, Operand, Operation, Rule, kind_of
-from tallybook.core.expression_functions import Budget, Place
+from tallybook.core.expression import Rule
+from tallybook.core.expression_functions import Place
+from tallybook.core.expression_lookup import STEPS_OF_VISIT_MIN, Budget, find, path_of
+from tallybook.core.expression_tree import Constant, Items, Kind, Node, Operand, Operation, kind_of, walked
 
 FindVariable = Callable[[str], Operand | None]
 """What a variable's name stands for in the generated code; None if there is no such variable."""
@@ -27,14 +29,6 @@ FindVariable = Callable[[str], Operand | None]
 _ELEMENT_NAME = re.compile(r"(?:[0-9]+(?:\.[0-9]+)*)?")
 _FOLD_NAME = re.compile(r"(?:current|accumulator)(?:\.[0-9]+)*")
 
-_VISITS: Mapping[str, Callable[..., object]] = {
-    "map": functions.map_items,
-    "filter": functions.filter_items,
-    "all": functions.all_items,
-    "some": functions.some_items,
-    "none": functions.none_items,
-    "reduce": functions.reduce_items,
-}
 _BOOLEAN_VISITS = ("all", "some", "none")
 
 
@@ -49,10 +43,8 @@ class SourceWriter:
             "exact_subtract": EXACT.subtract,
             "exact_multiply": EXACT.multiply,
             "truthy": functions.truthy,
-            "find": functions.find,
-            "find_named": functions.find_named,
-            "missing": functions.missing,
-            "missing_some": functions.missing_some,
+            "spread": spread,
+            "path_of": path_of,
             "new_budget": Budget,
         }
         self._names = 0
@@ -113,7 +105,7 @@ def write_rule(rule: Rule, writer: SourceWriter, *, data: str, find_variable: Fi
     """
     budget = writer.new_name("b")
     value = _RuleWriter(rule, writer).node(rule.root, _Scope(data=data, budget=budget, find_variable=find_variable))
-    before = (f"{budget} = new_budget()",) if _visits(rule.root) else ()
+    before = (f"{budget} = new_budget()",) if _visits(rule) else ()
     return Written(before=before, value=value)
 
 
@@ -124,26 +116,16 @@ def write_condition(value: Operand) -> str:
 
 def uses_data(node: Node) -> bool:
     """Say whether a rule with bound variables still needs its `data`."""
-    return any(isinstance(each, Operation) and each.operator.startswith("missing") for each in _walked(node))
+    return any(isinstance(each, Operation) and each.operator.startswith("missing") for each in walked(node))
 
 
-def _visits(node: Node) -> bool:
-    return any(isinstance(each, Operation) and each.operator in _VISITS for each in _walked(node))
+def spread(function: Callable[..., object], place: Place, operand: object) -> object:
+    """Call an operator whose only operand may be a list of its operands."""
+    return function(place, *operand) if isinstance(operand, list) else function(place, operand)
 
 
-def _walked(node: Node) -> Sequence[Node]:
-    found: list[Node] = [node]
-    for each in found:  # grows while it is read
-        match each:
-            case Operation():
-                found.extend(each.operands)
-            case Items():
-                found.extend(each.items)
-            case Constant():
-                pass
-            case _:
-                assert_never(each)
-    return found
+def _visits(rule: Rule) -> bool:
+    return any(isinstance(each, Operation) and each.operator in rule.dialect.visits for each in walked(rule.root))
 
 
 class _RuleWriter:
@@ -167,6 +149,8 @@ class _RuleWriter:
 
     def _operation(self, node: Operation, scope: _Scope) -> Operand:
         match node.operator:
+            case operator if operator in self._dialect.operators:
+                return self._call(node, scope)
             case "var":
                 return self._variable(node, scope)
             case "if" | "?:":
@@ -177,10 +161,10 @@ class _RuleWriter:
                 return self._truth(node, scope)
             case "missing" | "missing_some":
                 return self._missing(node, scope)
-            case operator if operator in _VISITS:
+            case operator if operator in self._dialect.visits:
                 return self._visit(node, scope)
             case _:
-                return self._call(node, scope)
+                raise AssertionError(f"no dialect has the form {node.operator}")
 
     # ---- plain operators ---------------------------------------------------------------------------------------
 
@@ -191,9 +175,11 @@ class _RuleWriter:
             source = operator.inline(operands, self._writer.constant)
             if source is not None:
                 return Operand(source, operator.result)
-        return Operand(
-            self._called(operator.function, node.place, *(each.source for each in operands)), operator.result
-        )
+        sources = [each.source for each in operands]
+        if self._dialect.lone_list_spreads and len(operands) == 1 and operands[0].kind is Kind.ANY:
+            function, place = self._writer.constant(operator.function), self._writer.constant(node.place)
+            return Operand(f"spread({function}, {place}, {sources[0]})", operator.result)
+        return Operand(self._called(operator.function, node.place, *sources), operator.result)
 
     def _called(self, function: Callable[..., object], place: Place, *sources: str) -> str:
         return f"{self._writer.constant(function)}({', '.join([self._writer.constant(place), *sources])})"
@@ -236,22 +222,27 @@ class _RuleWriter:
             return self._bound_variable(node, scope, scope.find_variable)
         if scope.names is not None:
             _check_element_name(node, scope.names)
-        if not node.operands:
-            return Operand(scope.data, Kind.ANY)
-        if len(node.operands) == 1:
-            return Operand(self._looked_up(node, scope, self._writer.constant(None)), Kind.ANY)
+        if self._dialect.find is find and _names_everything(node):
+            return Operand(scope.data, Kind.ANY)  # what `find` would return
+        path = self._path(node, scope)
+        if len(node.operands) < 2:
+            return Operand(self._looked_up(scope, path, self._writer.constant(None)), Kind.ANY)
+        if not self._dialect.default_sees_data:
+            default = self.node(node.operands[1], _Scope(data=self._writer.constant(None), budget=scope.budget))
+            return Operand(self._looked_up(scope, path, default.source), Kind.ANY)
         held, nowhere = self._writer.new_name("t"), self._writer.constant(object())
-        found = f"({held} := {self._looked_up(node, scope, nowhere)})"
-        default = self.node(node.operands[1], scope).source
-        return Operand(f"({default} if {found} is {nowhere} else {held})", Kind.ANY)
+        found = f"({held} := {self._looked_up(scope, path, nowhere)})"
+        default = self.node(node.operands[1], scope)
+        return Operand(f"({default.source} if {found} is {nowhere} else {held})", Kind.ANY)
 
-    def _looked_up(self, node: Operation, scope: _Scope, default: str) -> str:
-        name = node.operands[0]
+    def _looked_up(self, scope: _Scope, path: str, default: str) -> str:
+        return f"{self._writer.constant(self._dialect.find)}({scope.data}, {path}, {default})"
+
+    def _path(self, node: Operation, scope: _Scope) -> str:
+        name = node.operands[0] if node.operands else Constant(None, node.place)
         if isinstance(name, Constant) and not isinstance(name.value, bool):
-            path = self._writer.constant(functions.path_of(node.place, name.value))
-            return f"find({scope.data}, {path}, {default})"
-        place = self._writer.constant(node.place)
-        return f"find_named({place}, {scope.data}, {self.node(name, scope).source}, {default})"
+            return self._writer.constant(path_of(node.place, name.value))
+        return f"path_of({self._writer.constant(node.place)}, {self.node(name, scope).source})"
 
     def _bound_variable(self, node: Operation, scope: _Scope, find_variable: FindVariable) -> Operand:
         name = _literal_name(node, node.operands[0] if node.operands else None)
@@ -267,7 +258,8 @@ class _RuleWriter:
             _check_missing_names(node, scope)
         sources = [self.node(operand, scope).source for operand in node.operands]
         place = self._writer.constant(node.place)
-        return Operand(f"{node.operator}({', '.join([place, scope.data, *sources])})", Kind.ANY)
+        function = self._dialect.missing if node.operator == "missing" else self._dialect.missing_some
+        return Operand(f"{self._writer.constant(function)}({', '.join([place, scope.data, *sources])})", Kind.ANY)
 
     # ---- visiting every element --------------------------------------------------------------------------------
 
@@ -281,7 +273,9 @@ class _RuleWriter:
         initial = [self.node(operand, scope).source for operand in node.operands[2:]]
         if node.operator == "reduce" and not initial:
             initial = [self._writer.constant(None)]
-        source = self._called(_VISITS[node.operator], node.place, items, visit, *initial, scope.budget)
+        steps = self._writer.constant(max(len(walked(node.operands[1])), STEPS_OF_VISIT_MIN))
+        visited = [items, visit, *initial, steps, scope.budget]
+        source = self._called(self._dialect.visits[node.operator], node.place, *visited)
         return Operand(source, Kind.BOOLEAN if node.operator in _BOOLEAN_VISITS else Kind.ANY)
 
 
@@ -291,6 +285,10 @@ class _RuleWriter:
 def _common_kind(operands: Sequence[Operand]) -> Kind:
     kinds = {operand.kind for operand in operands}
     return kinds.pop() if len(kinds) == 1 else Kind.ANY
+
+
+def _names_everything(node: Operation) -> bool:
+    return not node.operands or (isinstance(node.operands[0], Constant) and node.operands[0].value in (None, ""))
 
 
 def _literal_name(node: Operation, name: Node | None) -> str:

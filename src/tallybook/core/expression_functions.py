@@ -1,31 +1,23 @@
-"""What the operators of an expression do to values: exact arithmetic, comparison, text, lists and lookups.
+"""What the operators of the `exact` dialect do to values: arithmetic, comparison, text and lists.
 
-Numbers are `Decimal`; nothing here rounds but `divide_rounding`. What a rule looks like and how it becomes
-Python is not here (see `expression` and `expression_compiler`).
+Numbers are `Decimal`; nothing here rounds but `divide_rounding`. Dates are in `expression_dates`, variables and visits
+of every element in `expression_lookup`, the `togai` dialect in `expression_togai`. What a rule looks like and how it
+becomes Python is in `expression` and `expression_compiler`.
 """
 
-import decimal
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Context, Decimal
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from itertools import pairwise
 
 from msgspec import Struct
 
-from tallybook.core.decimals import DECIMAL_TEXT, EXACT, ZERO, plain_text, within_quantity_bounds
+from tallybook.core.decimals import DECIMAL_TEXT, EXACT, ZERO, plain_text, rounded_quotient, within_quantity_bounds
 from tallybook.core.errors import TallybookError
+from tallybook.core.moment import Moment, moment_from_text
 
 LIST_ITEMS_MAX = 1_000  # a list that one operator makes: `merge` of a list with itself doubles at every step
 TEXT_CHARACTERS_MAX = 10_000  # a text that one operator makes: so does `cat`
-ITERATIONS_MAX = 1_000  # elements that map, filter, reduce, all, some and none of one evaluation may visit together
-DIVISION_DIGITS = 34  # significant digits of a quotient, those of IEEE 754 decimal128, unless the dividend has more
-
-_DIVISION = Context(
-    prec=DIVISION_DIGITS,
-    Emax=999_999,
-    Emin=-999_999,
-    rounding=decimal.ROUND_HALF_EVEN,
-    traps=[decimal.FloatOperation, decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
-)
+ITEMS_WALKED_MAX = 1_000  # items that one comparison, or one result with all its lists, may have together
 
 
 class Place(Struct, frozen=True):
@@ -44,20 +36,6 @@ class ExpressionError(TallybookError):
         super().__init__(f"{place.path}: {problem}")
         self.operator = place.operator
         self.place = place.path
-
-
-class Budget:
-    """The elements one evaluation may still visit; nested iterations would otherwise multiply without end."""
-
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left = ITERATIONS_MAX
-
-    def spend(self, place: Place, elements: int) -> None:
-        self.left -= elements
-        if self.left < 0:
-            raise ExpressionError(place, f"visits more than {ITERATIONS_MAX} elements in all")
 
 
 # ---- what a value is -------------------------------------------------------------------------------------------
@@ -83,7 +61,7 @@ def number(place: Place, value: object) -> Decimal:
     """Read a number as `number_or_none` does; anything else is an `ExpressionError`."""
     found = number_or_none(value)
     if found is None:
-        raise ExpressionError(place, f"needs a number, not {_described(value)}")
+        raise ExpressionError(place, f"needs a number, not {described(value)}")
     return found
 
 
@@ -92,7 +70,8 @@ def is_number(value: object) -> bool:
     return isinstance(value, (Decimal, int)) and not isinstance(value, bool)
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """Say what a value is, for a message."""
     match value:
         case None:
             return "null"
@@ -100,6 +79,10 @@ def _described(value: object) -> str:
             return "true" if value else "false"
         case str():
             return f"the text {value[:40]!r}"
+        case Decimal():
+            return f"the number {str(value)[:40]}"
+        case Moment():
+            return f"the date {value}"
         case list() | tuple():
             return "an array"
         case dict():
@@ -115,7 +98,7 @@ def add(place: Place, *operands: object) -> Decimal:
     """Add exactly; nothing adds up to 0, and one operand is only read as a number."""
     total = ZERO
     for operand in operands:
-        total = _exactly(place, EXACT.add, total, number(place, operand))
+        total = exactly(place, EXACT.add, total, number(place, operand))
     return total
 
 
@@ -123,28 +106,23 @@ def multiply(place: Place, first: object, *others: object) -> Decimal:
     """Multiply exactly."""
     product = number(place, first)
     for operand in others:
-        product = _exactly(place, EXACT.multiply, product, number(place, operand))
+        product = exactly(place, EXACT.multiply, product, number(place, operand))
     return product
 
 
 def subtract(place: Place, first: object, *second: object) -> Decimal:
     """Subtract exactly; with one operand, change its sign."""
     if not second:
-        return _exactly(place, EXACT.subtract, ZERO, number(place, first))
-    return _exactly(place, EXACT.subtract, number(place, first), number(place, second[0]))
+        return exactly(place, EXACT.subtract, ZERO, number(place, first))
+    return exactly(place, EXACT.subtract, number(place, first), number(place, second[0]))
 
 
 def divide_rounding(place: Place, dividend: object, divisor: object) -> Decimal:
-    """Divide, rounding half to even at `DIVISION_DIGITS` digits, or at as many as the dividend has if more."""
+    """Divide, rounding as `rounded_quotient` does."""
     upper, lower = number(place, dividend), number(place, divisor)
     if not lower:
         raise ExpressionError(place, "division by zero")
-    digits = len(upper.as_tuple().digits)
-    if digits <= DIVISION_DIGITS:
-        return _exactly(place, _DIVISION.divide, upper, lower)
-    wider = _DIVISION.copy()
-    wider.prec = digits
-    return _exactly(place, wider.divide, upper, lower)
+    return exactly(place, rounded_quotient, upper, lower)
 
 
 def remainder(place: Place, dividend: object, divisor: object) -> Decimal:
@@ -152,7 +130,7 @@ def remainder(place: Place, dividend: object, divisor: object) -> Decimal:
     upper, lower = number(place, dividend), number(place, divisor)
     if not lower:
         raise ExpressionError(place, "division by zero")
-    return _exactly(place, EXACT.remainder, upper, lower)
+    return exactly(place, EXACT.remainder, upper, lower)
 
 
 def minimum(place: Place, *operands: object) -> Decimal:
@@ -165,7 +143,8 @@ def maximum(place: Place, *operands: object) -> Decimal:
     return max(number(place, operand) for operand in operands)
 
 
-def _exactly(place: Place, operation: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal) -> Decimal:
+def exactly(place: Place, operation: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal) -> Decimal:
+    """Call a method of `EXACT`; where it would lose a digit, raise `ExpressionError`."""
     try:
         return operation(left, right)
     except ArithmeticError:  # every signal of `decimal` is one; a zero divisor was refused before
@@ -183,32 +162,34 @@ def bounded(place: Place, value: Decimal) -> Decimal:
 
 
 def less(_place: Place, *operands: object) -> bool:
-    """Say whether the operands, two or three, strictly grow; false if any of them is not a number."""
-    numbers = [number_or_none(operand) for operand in operands]
-    return _ordered(numbers, lambda left, right: left < right)
+    """Say whether the operands, two or three, strictly grow; false unless all are numbers, or all are dates."""
+    ranks = _ranks(operands)
+    return bool(ranks) and all(left < right for left, right in pairwise(ranks))
 
 
 def less_or_equal(_place: Place, *operands: object) -> bool:
-    """Say whether the operands, two or three, never shrink; false if any of them is not a number."""
-    numbers = [number_or_none(operand) for operand in operands]
-    return _ordered(numbers, lambda left, right: left <= right)
+    """Say whether the operands, two or three, never shrink; false unless all are numbers, or all are dates."""
+    ranks = _ranks(operands)
+    return bool(ranks) and all(left <= right for left, right in pairwise(ranks))
 
 
 def greater(place: Place, left: object, right: object) -> bool:
-    """Say whether `left` is more than `right`; false if either is not a number."""
+    """Say whether `left` is more than `right`; false unless both are numbers, or both are dates."""
     return less(place, right, left)
 
 
 def greater_or_equal(place: Place, left: object, right: object) -> bool:
-    """Say whether `left` is at least `right`; false if either is not a number."""
+    """Say whether `left` is at least `right`; false unless both are numbers, or both are dates."""
     return less_or_equal(place, right, left)
 
 
-def _ordered(numbers: Sequence[Decimal | None], holds: Callable[[Decimal, Decimal], bool]) -> bool:
-    known = [value for value in numbers if value is not None]
-    if len(known) < len(numbers):
-        return False
-    return all(holds(left, right) for left, right in pairwise(known))
+def _ranks(operands: Sequence[object]) -> Sequence[Decimal]:
+    """Numbers by which operands compare, none if they do not: numbers are their own, dates have their instant."""
+    numbers = [found for operand in operands if (found := number_or_none(operand)) is not None]
+    if len(numbers) == len(operands):
+        return numbers
+    dates = [operand for operand in operands if isinstance(operand, Moment)]
+    return [Decimal(date.instant_ns) for date in dates] if len(dates) == len(operands) else ()
 
 
 def same(_place: Place, left: object, right: object) -> bool:
@@ -224,11 +205,26 @@ def same(_place: Place, left: object, right: object) -> bool:
 
 
 def equal(place: Place, left: object, right: object) -> bool:
-    """`==`: as `===`, but text and booleans stand for numbers beside a number or a boolean; null equals only null."""
-    if type(left) is type(right) or left is None or right is None:
+    """`==`: as `===`, but text and booleans stand for numbers beside a number or a boolean; null equals only null.
+
+    A date equals whatever names the same instant: another date, or text.
+    """
+    if type(left) is type(right) and not isinstance(left, Moment):
         return same(place, left, right)
+    if left is None or right is None:
+        return False
+    if isinstance(left, Moment) or isinstance(right, Moment):
+        first_date, second_date = date_or_none(left), date_or_none(right)
+        return first_date is not None and second_date is not None and first_date.instant_ns == second_date.instant_ns
     first, second = _comparable(left), _comparable(right)
     return first is not None and second is not None and first == second
+
+
+def date_or_none(value: object) -> Moment | None:
+    """Read a date, or text that spells one, its offset with or without a colon; None for anything else."""
+    if isinstance(value, str):
+        return moment_from_text(value, colonless_offset=True)
+    return value if isinstance(value, Moment) else None
 
 
 def _comparable(value: object) -> Decimal | None:
@@ -252,24 +248,33 @@ def unequal(place: Place, left: object, right: object) -> bool:
 def contains(place: Place, needle: object, haystack: object) -> bool:
     """`in`: an element of a list (as `===` sees it) or a part of a text; false for any other haystack."""
     if isinstance(haystack, list):
-        return any(same(place, needle, item) for item in haystack)
+        return found_in(haystack, needle, lambda item: same(place, needle, item))
     if isinstance(haystack, str) and (isinstance(needle, str) or is_number(needle)):
         return text_of(place, needle) in haystack
     return False
+
+
+def found_in(items: list[object], needle: object, is_needle: Callable[[object], bool]) -> bool:
+    """Say whether any item is the needle. Python's own search, which sees more alike, sorts out most lists first."""
+    if not isinstance(needle, (list, dict)) and needle not in items:
+        return False
+    return any(is_needle(item) for item in items)
 
 
 # ---- text and lists --------------------------------------------------------------------------------------------
 
 
 def text_of(place: Place, value: object) -> str:
-    """Write a text, number or boolean as text; a number without exponent and trailing zeros (1.0 is "1")."""
+    """Write a text, number, boolean or date as text; a number without exponent and trailing zeros (1.0 is "1")."""
     if isinstance(value, str):
         return value
+    if isinstance(value, Moment):
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     found = number_or_none(value)
     if found is None:
-        raise ExpressionError(place, f"needs text, a number or a boolean, not {_described(value)}")
+        raise ExpressionError(place, f"needs text, a number or a boolean, not {described(value)}")
     return plain_text(bounded(place, found))
 
 
@@ -314,98 +319,6 @@ def log(_place: Place, value: object) -> object:
     return value
 
 
-# ---- looking things up -----------------------------------------------------------------------------------------
-
-
-def path_of(place: Place, name: object) -> tuple[str, ...]:
-    """Split a variable's name into steps; none at all means the whole data."""
-    if name is None or name == "":
-        return ()
-    if isinstance(name, str) or is_number(name):
-        return tuple(text_of(place, name).split("."))
-    raise ExpressionError(place, f"a variable's name is text, not {_described(name)}")
-
-
-def find(data: object, path: tuple[str, ...], default: object) -> object:
-    """Follow `path` through objects and lists; `default` where a step leads nowhere."""
-    for step in path:
-        if isinstance(data, Mapping) and step in data:
-            data = data[step]
-        elif isinstance(data, list) and _is_index(step) and int(step) < len(data):
-            data = data[int(step)]
-        else:
-            return default
-    return data
-
-
-def _is_index(step: str) -> bool:
-    return step.isascii() and step.isdigit() and len(step) < 10
-
-
-def find_named(place: Place, data: object, name: object, default: object) -> object:
-    """As `find`, for a name that is only known when the rule is evaluated."""
-    return find(data, path_of(place, name), default)
-
-
-def missing(place: Place, data: object, *names: object) -> list[object]:
-    """List the names (operands, or the items of the first if it is a list) that lead to nothing, null or ""."""
-    wanted = names[0] if names and isinstance(names[0], list) else names
-    return [name for name in wanted if find_named(place, data, name, None) in (None, "")]
-
-
-def missing_some(place: Place, data: object, needed: object, names: object) -> list[object]:
-    """List the missing names, or nothing when at least `needed` of them are there."""
-    wanted = names if isinstance(names, list) else [names]
-    absent = missing(place, data, wanted)
-    return [] if len(wanted) - len(absent) >= number(place, needed) else absent
-
-
-# ---- visiting every element ------------------------------------------------------------------------------------
-
-Visit = Callable[[object], object]
-
-
-def map_items(place: Place, items: object, visit: Visit, budget: Budget) -> list[object]:
-    """Visit every element, keeping the results; nothing for what is not a list."""
-    return [visit(item) for item in _elements(place, items, budget)]
-
-
-def filter_items(place: Place, items: object, visit: Visit, budget: Budget) -> list[object]:
-    """Keep the elements whose visit is truthy; nothing for what is not a list."""
-    return [item for item in _elements(place, items, budget) if truthy(visit(item))]
-
-
-def all_items(place: Place, items: object, visit: Visit, budget: Budget) -> bool:
-    """Say whether there is an element and every visit is truthy."""
-    elements = _elements(place, items, budget)
-    return bool(elements) and all(truthy(visit(item)) for item in elements)
-
-
-def some_items(place: Place, items: object, visit: Visit, budget: Budget) -> bool:
-    """Say whether any visit is truthy."""
-    return any(truthy(visit(item)) for item in _elements(place, items, budget))
-
-
-def none_items(place: Place, items: object, visit: Visit, budget: Budget) -> bool:
-    """Say whether no visit is truthy."""
-    return not some_items(place, items, visit, budget)
-
-
-def reduce_items(place: Place, items: object, visit: Visit, initial: object, budget: Budget) -> object:
-    """Visit `{"current": element, "accumulator": result so far}` from the first element to the last."""
-    accumulator = initial
-    for item in _elements(place, items, budget):
-        accumulator = visit({"current": item, "accumulator": accumulator})
-    return accumulator
-
-
-def _elements(place: Place, items: object, budget: Budget) -> Sequence[object]:
-    if not isinstance(items, list):
-        return ()
-    budget.spend(place, len(items))
-    return items
-
-
 def bounded_result(place: Place, value: object) -> object:
     """Return what a whole rule yields, if every number is within bounds and all lists together within theirs.
 
@@ -418,7 +331,7 @@ def bounded_result(place: Place, value: object) -> object:
             bounded(place, item)
         elif isinstance(item, list):
             seen += len(item)
-            if seen > ITERATIONS_MAX:
-                raise ExpressionError(place, f"the result holds more than {ITERATIONS_MAX} items")
+            if seen > ITEMS_WALKED_MAX:
+                raise ExpressionError(place, f"the result holds more than {ITEMS_WALKED_MAX} items")
             waiting.extend(item)
     return value
