@@ -1,4 +1,4 @@
-"""Event schemas: names, limits, states, additions, and ids made from a template."""
+"""Event schemas: names, limits, states, and ids made from a template."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -9,11 +9,13 @@ from tallybook.core.errors import Conflict, Invalid
 from tallybook.core.event_schema import (
     AttributeDefinition,
     DimensionDefinition,
+    EnrichedField,
+    Enrichments,
+    EnrichmentType,
     EventSchema,
     Field,
     FieldKind,
     SchemaStatus,
-    check_addition,
     check_event_schema,
     check_schema_transition,
     event_id_for,
@@ -101,25 +103,6 @@ def test_status_changes_are_those_of_the_contract(current: str, allowed: set[str
                 check_schema_transition(SchemaStatus(current), wanted)
 
 
-def test_active_schema_takes_new_fields_only():
-    """Adding is allowed; dropping, or another unit or template, is not."""
-    more = replace(
-        RIDES,
-        description="new",
-        attributes=(*RIDES.attributes, AttributeDefinition(name="weight")),
-        dimensions=(*RIDES.dimensions, DimensionDefinition(name="country")),
-    )
-    check_addition(RIDES, more)
-    for changed in (
-        replace(more, attributes=more.attributes[1:]),
-        replace(more, attributes=(AttributeDefinition(name="distance", default_unit="mi"), *more.attributes[1:])),
-        replace(more, dimensions=more.dimensions[1:]),
-        replace(more, event_id_template="{accountId}"),
-    ):
-        with pytest.raises(Conflict):
-            check_addition(RIDES, changed)
-
-
 def test_field_names_may_be_plain_or_full():
     """A full name says which kind is meant, in singular or plural; a plain one may mean both."""
     attribute, dimension = Field(FieldKind.ATTRIBUTE, "tip"), Field(FieldKind.DIMENSION, "tip")
@@ -128,6 +111,24 @@ def test_field_names_may_be_plain_or_full():
     assert field_with_full_name(RIDES, "attribute.tip") == field_with_full_name(RIDES, "attributes.tip") == attribute
     assert field_with_full_name(RIDES, "tip") is None
     assert fields_named(RIDES, "country") == []
+
+
+def test_enriched_fields_are_fields_but_no_part_of_an_id():
+    """Meters may read them; an id is made before they are."""
+    enrichments = Enrichments(
+        fields=(
+            EnrichedField(
+                name="km", kind=FieldKind.ATTRIBUTE, enrichment_type=EnrichmentType.VALUE, value="1", order=1
+            ),
+        )
+    )
+    schema = replace(RIDES, enrichments=enrichments, filter_fields=("km",))
+    check_event_schema(schema)
+    assert fields_named(schema, "km") == [Field(FieldKind.ATTRIBUTE, "km")]
+    assert field_with_full_name(schema, "attribute.km") == Field(FieldKind.ATTRIBUTE, "km")
+    assert field_with_full_name(schema, "dimension.km") is None
+    with pytest.raises(Invalid, match="nor a field that events carry"):
+        check_event_schema(replace(schema, event_id_template="{attributes.km}"))
 
 
 def test_id_joins_the_fields_of_the_template():

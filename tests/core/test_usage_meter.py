@@ -1,14 +1,15 @@
 """Usage meters: what is refused when they are saved, and the units they give."""
 
+import re
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
+from tallybook.core.aggregation import Aggregation
 from tallybook.core.errors import Conflict, Invalid, TooLarge
 from tallybook.core.event_schema import AttributeDefinition, DimensionDefinition, EventSchema, SchemaStatus
 from tallybook.core.usage_meter import (
-    Aggregation,
     Computation,
     MeterFilter,
     MeterStatus,
@@ -223,7 +224,8 @@ def test_sum_of_computations_out_of_bounds_is_invalid():
 
 def test_computation_of_a_meter_that_does_not_match_cannot_fail():
     """Division by zero in a filtered-out meter harms nobody."""
-    assert units(total('{"/":[1,0]}', "false"), total(DISTANCE)) == [None, Decimal(10)]
+    failing = f'{{"/":[1,{{"-":[{DISTANCE},{DISTANCE}]}}]}}'
+    assert units(total(failing, "false"), total(DISTANCE)) == [None, Decimal(10)]
 
 
 def test_failed_event_does_not_harm_the_next():
@@ -264,7 +266,7 @@ def test_failed_event_does_not_harm_the_next():
         (total("1", '{"some":[[1],{"var":"attributes.distance"}]}'), "computations[0].matcher: some[1].var: unknown"),
         (total("1", '{"reduce":[[1],{"var":"x"},0]}'), "computations[0].matcher: reduce[1].var: unknown"),
         (total("1", '{"or":'), "computations[0].matcher: not a rule"),
-        (total("1", '{"date":"2024"}'), "computations[0].matcher: the rule: unknown operator 'date'"),
+        (total("1", '{"today":"2024"}'), "computations[0].matcher: the rule: unknown operator 'today'"),
         (total("1", '"' + "x" * 1499 + '"'), "computations[0].matcher: at most 1500 characters, found 1501"),
         (total("1" + " " * 500), "computations[0].computation: at most 500 characters, found 501"),
         (total("[" * 40 + "]" * 40), "computations[0].computation: a rule nests at most 32 deep"),
@@ -329,3 +331,47 @@ def test_status_changes_are_those_of_the_contract(current: str, allowed: set[str
         else:
             with pytest.raises(Conflict):
                 check_meter_transition(MeterStatus(current), wanted)
+
+
+def test_distinct_count_takes_texts_and_numbers() -> None:
+    """It makes the text by which events are told apart: a dimension as it is, a number in its plain form."""
+    by_city = meter(Aggregation.DISTINCT_COUNT, (None, '{"var":"dimensions.city"}'))
+    by_distance = meter(Aggregation.DISTINCT_COUNT, (f'{{">":[{DISTANCE},1]}}', DISTANCE))
+    assert units(by_city, by_distance, distance="2.50") == ["Pune", "2.5"]
+    assert units(by_city, by_distance, distance="1") == ["Pune", None]
+
+
+@pytest.mark.parametrize(
+    ("computations", "message"),
+    [
+        ([], "computations: DISTINCT_COUNT needs one"),
+        ([(None, DISTANCE), (None, DISTANCE)], "computations: DISTINCT_COUNT takes one"),
+        ([(None, f'{{">":[{DISTANCE},1]}}')], "computations[0].computation: yields true or false"),
+    ],
+)
+def test_a_distinct_count_that_can_never_work_is_refused(
+    computations: list[tuple[str | None, str]], message: str
+) -> None:
+    """When it is saved, not when events arrive."""
+    with pytest.raises(Invalid, match=re.escape(message)):
+        check_usage_meter(meter(Aggregation.DISTINCT_COUNT, *computations), RIDES)
+
+
+def test_what_cannot_be_told_apart_fails_the_event() -> None:
+    """Neither text nor a number, or a text that is longer than any dimension."""
+    city = '{"var":"dimensions.city"}'
+    for computation, reason in (
+        (f'{{"if":[{{"==":[{city},"Pune"]}},null,1]}}', "needs a number, not null"),
+        (f'{{"cat":["{"x" * 200}",{city}]}}', "a text of more than 200 characters"),
+    ):
+        with pytest.raises(UnitsInvalid, match=reason):
+            units(meter(Aggregation.DISTINCT_COUNT, (None, computation)))
+
+
+@pytest.mark.parametrize("aggregation", ["MAX", "MIN", "AVERAGE", "LATEST"])
+def test_the_other_aggregations_take_a_quantity_of_each_event(aggregation: str) -> None:
+    """Computed as for SUM: several computations of one event add up."""
+    kind = Aggregation(aggregation)
+    assert units(meter(kind, (None, DISTANCE), (None, "0.5")), distance="2") == [Decimal("2.5")]
+    with pytest.raises(Invalid, match=f"computations: {aggregation} needs one"):
+        check_usage_meter(meter(kind), RIDES)

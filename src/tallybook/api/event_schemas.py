@@ -1,33 +1,54 @@
 """Event schemas on the wire (generation 2024-12) and their routes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tallybook.api.exact_json import refuse_unsupported
-from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
-from tallybook.api.paging import Listing
-from tallybook.api.texts import DefinitionName, Description, Unit
+from tallybook.api.handling import (
+    Caller,
+    Connected,
+    NextToken,
+    PageSize,
+    Search,
+    Sort,
+    Success,
+    changing,
+    reading,
+    removing,
+    writing,
+)
+from tallybook.api.paging import table_listing
+from tallybook.api.texts import DefinitionName, Description, EventIdTemplate, FilterFields, Unit
+from tallybook.core.enrichment import DEPENDENCIES_MAX, ENRICHED_FIELDS_MAX
 from tallybook.core.errors import NotFound
 from tallybook.core.event_schema import (
     ATTRIBUTES_MAX,
     DIMENSIONS_MAX,
     AttributeDefinition,
+    Dependency,
     DimensionDefinition,
+    EnrichedField,
+    Enrichments,
+    EnrichmentType,
     EventSchema,
+    FieldKind,
     SchemaStatus,
 )
-from tallybook.flows import define
+from tallybook.core.expression import RULE_CHARACTERS_MAX
+from tallybook.core.schema_change import SchemaChanges
+from tallybook.core.setting import SETTING_KEY_CHARACTERS_MAX
+from tallybook.flows import define_schemas
 from tallybook.flows.authenticate import now_utc
 from tallybook.storage import schemas
-from tallybook.storage.definition_rows import PagePosition, Stored
+from tallybook.storage.definition_rows import Stored
 
 TAG = "Event Schemas"
-LISTING = Listing("event_schemas", PagePosition)
+LISTING = table_listing("event_schemas", schemas.EVENT_SCHEMAS_LISTED)
 
 
 class StatusFilter(Enum):
@@ -52,6 +73,48 @@ class DimensionShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     name: DefinitionName
 
 
+class FieldType(Enum):
+    """What an enriched field becomes."""
+
+    ATTRIBUTE = "ATTRIBUTE"
+    DIMENSION = "DIMENSION"
+
+
+class DependencyType(Enum):
+    """The only thing there is that a rule can depend on."""
+
+    SETTING = "SETTING"
+
+
+class DependencyShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A setting that rules read as `dependencies.NAME`: of the account, else of its customer, else of everybody."""
+
+    type: DependencyType
+    key: Annotated[
+        str, msgspec.Meta(max_length=SETTING_KEY_CHARACTERS_MAX, description="As in setting.USER.metres_per_km.")
+    ]
+    name: DefinitionName
+
+
+class EnrichedFieldShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A field that is computed: a literal, a rule as text, or the name of a dependency that holds the rule."""
+
+    name: DefinitionName
+    type: FieldType
+    enrichment_type: EnrichmentType
+    value: Annotated[str, msgspec.Meta(max_length=RULE_CHARACTERS_MAX)]
+    order: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class EnrichmentsShape(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True
+):
+    """What is added to each event, in the order of the fields; a later one sees those before it."""
+
+    dependencies: Annotated[list[DependencyShape], msgspec.Meta(max_length=DEPENDENCIES_MAX)] | None = None
+    fields: Annotated[list[EnrichedFieldShape], msgspec.Meta(max_length=ENRICHED_FIELDS_MAX)]
+
+
 class CreateEventSchemaRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new event schema; it is a draft until it is activated."""
 
@@ -59,9 +122,20 @@ class CreateEventSchemaRequest(msgspec.Struct, frozen=True, kw_only=True, rename
     description: Description | None = None
     attributes: Annotated[list[AttributeShape], msgspec.Meta(max_length=ATTRIBUTES_MAX)]
     dimensions: Annotated[list[DimensionShape], msgspec.Meta(max_length=DIMENSIONS_MAX)]
-    enrichments: Annotated[Any, msgspec.Meta(description="Not supported.")] = None
-    filter_fields: list[str] | None = None
-    event_id_template: str | None = None
+    enrichments: EnrichmentsShape | None = None
+    filter_fields: FilterFields | None = None
+    event_id_template: EventIdTemplate | None = None
+
+
+class UpdateEventSchemaRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What a schema is to be: in a draft it replaces what is there, later it is added."""
+
+    description: Description | None = None
+    attributes: Annotated[list[AttributeShape], msgspec.Meta(max_length=ATTRIBUTES_MAX)] | None = None
+    dimensions: Annotated[list[DimensionShape], msgspec.Meta(max_length=DIMENSIONS_MAX)] | None = None
+    enrichments: EnrichmentsShape | None = None
+    filter_fields: FilterFields | None = None
+    event_id_template: EventIdTemplate | None = None
 
 
 class EventSchemaShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -73,6 +147,7 @@ class EventSchemaShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     status: SchemaStatus
     attributes: list[AttributeShape]
     dimensions: list[DimensionShape]
+    enrichments: EnrichmentsShape | None = None
     filter_fields: list[str]
     event_id_template: str | None = None
     created_at: datetime
@@ -108,22 +183,58 @@ class EventSchemaVersions(msgspec.Struct, frozen=True, kw_only=True, rename="cam
 def create_event_schema(
     data: JSONBody[CreateEventSchemaRequest], identity: Caller, dependencies: Connected
 ) -> EventSchemaShape:
-    refuse_unsupported(data, "enrichments")
     schema = EventSchema(
         name=data.name,
         version=1,
         status=SchemaStatus.DRAFT,
         description=data.description,
-        attributes=tuple(
-            AttributeDefinition(name=attribute.name, default_unit=attribute.default_unit)
-            for attribute in data.attributes
-        ),
-        dimensions=tuple(DimensionDefinition(name=dimension.name) for dimension in data.dimensions),
+        attributes=_attributes(data.attributes),
+        dimensions=_dimensions(data.dimensions),
+        enrichments=Enrichments() if data.enrichments is None else _enrichments(data.enrichments),
         filter_fields=tuple(data.filter_fields or ()),
         event_id_template=data.event_id_template,
     )
-    stored = define.create_event_schema(dependencies.database, identity.organisation_id, schema, now=now_utc())
+    stored = define_schemas.create_event_schema(dependencies.database, identity.organisation_id, schema, now=now_utc())
     return schema_to(stored)
+
+
+@changing(
+    "/event_schema/{event_schema_name:str}",
+    operation_id="updateEventSchema",
+    summary="Change an event schema: anything in a draft, later only more fields and the description",
+    tag=TAG,
+)
+def update_event_schema(
+    event_schema_name: FromPath[str],
+    data: JSONBody[UpdateEventSchemaRequest],
+    identity: Caller,
+    dependencies: Connected,
+) -> EventSchemaShape:
+    changes = SchemaChanges(
+        description=data.description,
+        attributes=None if data.attributes is None else _attributes(data.attributes),
+        dimensions=None if data.dimensions is None else _dimensions(data.dimensions),
+        enrichments=None if data.enrichments is None else _enrichments(data.enrichments),
+        filter_fields=None if data.filter_fields is None else tuple(data.filter_fields),
+        event_id_template=data.event_id_template,
+    )
+    stored = define_schemas.update_event_schema(
+        dependencies.database, identity.organisation_id, event_schema_name, changes, now=now_utc()
+    )
+    return schema_to(stored)
+
+
+@removing(
+    "/event_schema/{event_schema_name:str}",
+    operation_id="deleteEventSchema",
+    summary="Archive an event schema that is not active",
+    tag=TAG,
+)
+def delete_event_schema(event_schema_name: FromPath[str], identity: Caller, dependencies: Connected) -> Success:
+    define_schemas.archive_event_schema(
+        dependencies.database, identity.organisation_id, event_schema_name, now=now_utc()
+    )
+    return Success()
 
 
 @writing(
@@ -136,7 +247,23 @@ def create_event_schema(
 def activate_event_schema(
     event_schema_name: FromPath[str], identity: Caller, dependencies: Connected
 ) -> EventSchemaShape:
-    stored = define.activate_event_schema(
+    stored = define_schemas.activate_event_schema(
+        dependencies.database, identity.organisation_id, event_schema_name, now=now_utc()
+    )
+    return schema_to(stored)
+
+
+@writing(
+    "/event_schema/{event_schema_name:str}/deactivate",
+    status=HTTPStatus.OK,
+    operation_id="deactivateEventSchema",
+    summary="Take an event schema out of service",
+    tag=TAG,
+)
+def deactivate_event_schema(
+    event_schema_name: FromPath[str], identity: Caller, dependencies: Connected
+) -> EventSchemaShape:
+    stored = define_schemas.deactivate_event_schema(
         dependencies.database, identity.organisation_id, event_schema_name, now=now_utc()
     )
     return schema_to(stored)
@@ -155,7 +282,7 @@ def get_event_schema(
     version: Annotated[int | None, QueryParameter(name="version", ge=1, le=2**31 - 1)] = None,
 ) -> EventSchemaShape:
     with dependencies.database.read() as connection:
-        return schema_to(define.found_schema(connection, identity.organisation_id, event_schema_name, version))
+        return schema_to(define_schemas.found_schema(connection, identity.organisation_id, event_schema_name, version))
 
 
 @reading(
@@ -181,18 +308,20 @@ def list_event_schemas(
     status: Annotated[StatusFilter | None, QueryParameter(name="status")] = None,
     next_token: NextToken = None,
     page_size: PageSize = None,
+    search: Search = None,
+    sort: Sort = None,
 ) -> EventSchemaPage:
-    filters = {"status": status and status.value}
-    page = LISTING.asked(dependencies, identity, next_token=next_token, page_size=page_size, filters=filters)
-    wanted = page.filters.get("status")
+    page = LISTING.asked(
+        dependencies,
+        identity,
+        next_token=next_token,
+        page_size=page_size,
+        filters={"status": status and status.value},
+        search=search,
+        sort=sort,
+    )
     with dependencies.database.read() as connection:
-        found = schemas.list_event_schemas(
-            connection,
-            identity.organisation_id,
-            status=SchemaStatus(wanted) if wanted else None,
-            after=page.after,
-            limit=page.size,
-        )
+        found = schemas.list_event_schemas(connection, identity.organisation_id, page)
         names = [stored.definition.name for stored in found.items]
         counts = schemas.count_meters_by_schema(connection, identity.organisation_id, names)
     return EventSchemaPage(
@@ -213,10 +342,56 @@ def schema_to(stored: Stored[EventSchema]) -> EventSchemaShape:
             AttributeShape(name=attribute.name, default_unit=attribute.default_unit) for attribute in schema.attributes
         ],
         dimensions=[DimensionShape(name=dimension.name) for dimension in schema.dimensions],
+        enrichments=_enrichments_shape(schema.enrichments),
         filter_fields=list(schema.filter_fields),
         event_id_template=schema.event_id_template,
         created_at=stored.created_at,
         updated_at=stored.updated_at,
+    )
+
+
+def _attributes(shapes: Sequence[AttributeShape]) -> tuple[AttributeDefinition, ...]:
+    return tuple(AttributeDefinition(name=shape.name, default_unit=shape.default_unit) for shape in shapes)
+
+
+def _dimensions(shapes: Sequence[DimensionShape]) -> tuple[DimensionDefinition, ...]:
+    return tuple(DimensionDefinition(name=shape.name) for shape in shapes)
+
+
+def _enrichments(shape: EnrichmentsShape) -> Enrichments:
+    return Enrichments(
+        fields=tuple(
+            EnrichedField(
+                name=field.name,
+                kind=FieldKind[field.type.value],
+                enrichment_type=field.enrichment_type,
+                value=field.value,
+                order=field.order,
+            )
+            for field in shape.fields
+        ),
+        dependencies=tuple(Dependency(key=each.key, name=each.name) for each in shape.dependencies or ()),
+    )
+
+
+def _enrichments_shape(enrichments: Enrichments) -> EnrichmentsShape | None:
+    if enrichments == Enrichments():
+        return None
+    return EnrichmentsShape(
+        dependencies=[
+            DependencyShape(type=DependencyType.SETTING, key=each.key, name=each.name)
+            for each in enrichments.dependencies
+        ],
+        fields=[
+            EnrichedFieldShape(
+                name=field.name,
+                type=FieldType[field.kind.name],
+                enrichment_type=field.enrichment_type,
+                value=field.value,
+                order=field.order,
+            )
+            for field in enrichments.fields
+        ],
     )
 
 
@@ -226,7 +401,10 @@ def _listed(stored: Stored[EventSchema], meter_count: int) -> ListedEventSchemaS
 
 ROUTES = (
     create_event_schema,
+    update_event_schema,
+    delete_event_schema,
     activate_event_schema,
+    deactivate_event_schema,
     get_event_schema,
     list_event_schema_versions,
     list_event_schemas,

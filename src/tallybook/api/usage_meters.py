@@ -1,5 +1,6 @@
 """Usage meters on the wire (generation 2024-12) and their routes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from http import HTTPStatus
@@ -9,20 +10,34 @@ import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import Connection
 
-from tallybook.api.event_schemas import AttributeShape, DimensionShape, StatusFilter, schema_to
-from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
-from tallybook.api.paging import Listing
+from tallybook.api.event_schemas import AttributeShape, DimensionShape, EnrichmentsShape, StatusFilter, schema_to
+from tallybook.api.handling import (
+    Caller,
+    Connected,
+    NextToken,
+    PageSize,
+    Search,
+    Sort,
+    Success,
+    changing,
+    reading,
+    removing,
+    writing,
+)
+from tallybook.api.paging import table_listing
 from tallybook.api.texts import BillableName, ComputationId, DefinitionName, Description, Matcher, Rule
+from tallybook.core.aggregation import Aggregation
 from tallybook.core.event_schema import SchemaStatus
-from tallybook.core.usage_meter import Aggregation, Computation, MeterFilter, MeterStatus, UsageMeter
-from tallybook.flows import define
+from tallybook.core.meter_change import MeterChanges
+from tallybook.core.usage_meter import Computation, MeterFilter, MeterStatus, UsageMeter
+from tallybook.flows import define_meters, define_schemas
 from tallybook.flows.authenticate import now_utc
 from tallybook.flows.new_ids import new_id
 from tallybook.storage import schemas
-from tallybook.storage.definition_rows import PagePosition, Stored
+from tallybook.storage.definition_rows import Stored
 
 TAG = "Usage Meters"
-LISTING = Listing("usage_meters", PagePosition)
+LISTING = table_listing("usage_meters", schemas.USAGE_METERS_LISTED)
 
 
 class MeterType(Enum):
@@ -62,6 +77,19 @@ class CreateUsageMeterRequest(msgspec.Struct, frozen=True, kw_only=True, rename=
     event_schema_name: str | None = None
 
 
+class UpdateUsageMeterRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What a meter is to be; what is left out stays."""
+
+    name: DefinitionName | None = None
+    billable_name: BillableName | None = None
+    description: Description | None = None
+    filters: list[MeterFilterShape] | None = None
+    type: MeterType | None = None
+    aggregation: Aggregation | None = None
+    computations: list[ComputationShape] | None = None
+    event_schema_name: DefinitionName | None = None
+
+
 class MeteredSchemaShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The event schema that a meter reads; more than name and version only where it was asked for."""
 
@@ -71,6 +99,7 @@ class MeteredSchemaShape(msgspec.Struct, frozen=True, kw_only=True, rename="came
     status: SchemaStatus | None = None
     attributes: list[AttributeShape] | None = None
     dimensions: list[DimensionShape] | None = None
+    enrichments: EnrichmentsShape | None = None
     filter_fields: list[str] | None = None
     event_id_template: str | None = None
     created_at: datetime | None = None
@@ -92,6 +121,7 @@ class UsageMeterShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     computations: list[ComputationShape]
     event_schema: MeteredSchemaShape | None = None
     created_at: datetime
+    last_activated_at: datetime | None = None
     updated_at: datetime
 
 
@@ -121,13 +151,10 @@ def create_usage_meter(
         status=MeterStatus.DRAFT,
         aggregation=data.aggregation,
         schema_name=data.event_schema_name,
-        filters=tuple(MeterFilter(field=each.field, value=each.value) for each in data.filters or ()),
-        computations=tuple(
-            Computation(id=each.id, matcher=each.matcher, computation=each.computation, order=each.order)
-            for each in data.computations or ()
-        ),
+        filters=_filters(data.filters or ()),
+        computations=_computations(data.computations or ()),
     )
-    stored = define.create_usage_meter(dependencies.database, identity.organisation_id, meter, now=now_utc())
+    stored = define_meters.create_usage_meter(dependencies.database, identity.organisation_id, meter, now=now_utc())
     with dependencies.database.read() as connection:
         return _to_shape(connection, identity, stored)
 
@@ -140,9 +167,72 @@ def create_usage_meter(
     tag=TAG,
 )
 def activate_usage_meter(usage_meter_id: FromPath[str], identity: Caller, dependencies: Connected) -> UsageMeterShape:
-    stored = define.activate_usage_meter(dependencies.database, identity.organisation_id, usage_meter_id, now=now_utc())
+    stored = define_meters.activate_usage_meter(
+        dependencies.database, identity.organisation_id, usage_meter_id, now=now_utc()
+    )
     with dependencies.database.read() as connection:
         return _to_shape(connection, identity, stored)
+
+
+@writing(
+    "/usage_meters/{usage_meter_id:str}/deactivate",
+    status=HTTPStatus.OK,
+    operation_id="deactivateUsageMeter",
+    summary="Take a usage meter out of service",
+    tag=TAG,
+)
+def deactivate_usage_meter(
+    usage_meter_id: FromPath[str],
+    identity: Caller,
+    dependencies: Connected,
+    force: Annotated[
+        bool | None, QueryParameter(name="force", description="Even if a price plan charges for the meter.")
+    ] = None,
+) -> UsageMeterShape:
+    stored = define_meters.deactivate_usage_meter(
+        dependencies.database, identity.organisation_id, usage_meter_id, now=now_utc(), force=bool(force)
+    )
+    with dependencies.database.read() as connection:
+        return _to_shape(connection, identity, stored)
+
+
+@changing(
+    "/usage_meters/{usage_meter_id:str}",
+    operation_id="updateUsageMeter",
+    summary="Change a usage meter that is not active",
+    tag=TAG,
+)
+def update_usage_meter(
+    usage_meter_id: FromPath[str],
+    data: JSONBody[UpdateUsageMeterRequest],
+    identity: Caller,
+    dependencies: Connected,
+) -> UsageMeterShape:
+    changes = MeterChanges(
+        name=data.name,
+        billable_name=data.billable_name,
+        description=data.description,
+        schema_name=data.event_schema_name,
+        aggregation=data.aggregation,
+        filters=None if data.filters is None else _filters(data.filters),
+        computations=None if data.computations is None else _computations(data.computations),
+    )
+    stored = define_meters.update_usage_meter(
+        dependencies.database, identity.organisation_id, usage_meter_id, changes, now=now_utc()
+    )
+    with dependencies.database.read() as connection:
+        return _to_shape(connection, identity, stored)
+
+
+@removing(
+    "/usage_meters/{usage_meter_id:str}",
+    operation_id="deleteUsageMeter",
+    summary="Archive a usage meter that is not active",
+    tag=TAG,
+)
+def delete_usage_meter(usage_meter_id: FromPath[str], identity: Caller, dependencies: Connected) -> Success:
+    define_meters.archive_usage_meter(dependencies.database, identity.organisation_id, usage_meter_id, now=now_utc())
+    return Success()
 
 
 @reading("/usage_meters/{usage_meter_id:str}", operation_id="getUsageMeter", summary="Read a usage meter", tag=TAG)
@@ -155,7 +245,7 @@ def get_usage_meter(
     ] = None,
 ) -> UsageMeterShape:
     with dependencies.database.read() as connection:
-        stored = define.found_meter(connection, identity.organisation_id, usage_meter_id)
+        stored = define_meters.found_meter(connection, identity.organisation_id, usage_meter_id)
         return _to_shape(connection, identity, stored, whole_schema=bool(include_schema))
 
 
@@ -167,19 +257,20 @@ def list_usage_meters(
     aggregations: Annotated[Aggregation | None, QueryParameter(name="aggregations")] = None,
     next_token: NextToken = None,
     page_size: PageSize = None,
+    search: Search = None,
+    sort: Sort = None,
 ) -> UsageMeterPage:
-    filters = {"status": status and status.value, "aggregation": aggregations and aggregations.value}
-    page = LISTING.asked(dependencies, identity, next_token=next_token, page_size=page_size, filters=filters)
-    wanted_status, wanted_aggregation = page.filters.get("status"), page.filters.get("aggregation")
+    page = LISTING.asked(
+        dependencies,
+        identity,
+        next_token=next_token,
+        page_size=page_size,
+        filters={"status": status and status.value, "aggregations": aggregations and aggregations.value},
+        search=search,
+        sort=sort,
+    )
     with dependencies.database.read() as connection:
-        found = schemas.list_usage_meters(
-            connection,
-            identity.organisation_id,
-            status=MeterStatus(wanted_status) if wanted_status else None,
-            aggregation=Aggregation(wanted_aggregation) if wanted_aggregation else None,
-            after=page.after,
-            limit=page.size,
-        )
+        found = schemas.list_usage_meters(connection, identity.organisation_id, page)
         data = [_to_shape(connection, identity, stored) for stored in found.items]
     return UsageMeterPage(data=data, next_token=LISTING.token(dependencies, identity, page, found.next))
 
@@ -204,7 +295,19 @@ def _to_shape(
         ],
         event_schema=_schema_shape(connection, identity, meter.schema_name, whole=whole_schema),
         created_at=stored.created_at,
+        last_activated_at=meter.last_activated_at,
         updated_at=stored.updated_at,
+    )
+
+
+def _filters(shapes: Sequence[MeterFilterShape]) -> tuple[MeterFilter, ...]:
+    return tuple(MeterFilter(field=shape.field, value=shape.value) for shape in shapes)
+
+
+def _computations(shapes: Sequence[ComputationShape]) -> tuple[Computation, ...]:
+    return tuple(
+        Computation(id=shape.id, matcher=shape.matcher, computation=shape.computation, order=shape.order)
+        for shape in shapes
     )
 
 
@@ -213,10 +316,18 @@ def _schema_shape(
 ) -> MeteredSchemaShape | None:
     if name is None:
         return None
-    shape = schema_to(define.found_schema(connection, identity.organisation_id, name))
+    shape = schema_to(define_schemas.found_schema(connection, identity.organisation_id, name))
     if whole:
         return MeteredSchemaShape(**msgspec.structs.asdict(shape))
     return MeteredSchemaShape(name=shape.name, version=shape.version)
 
 
-ROUTES = (create_usage_meter, activate_usage_meter, get_usage_meter, list_usage_meters)
+ROUTES = (
+    create_usage_meter,
+    update_usage_meter,
+    delete_usage_meter,
+    activate_usage_meter,
+    deactivate_usage_meter,
+    get_usage_meter,
+    list_usage_meters,
+)

@@ -1,7 +1,8 @@
 """An event schema: the attributes and dimensions that events of one name must carry.
 
-Also here: which changes and states are allowed, and event ids made from a template. Usage meters, which read the
-fields, are in `usage_meter`; the shape of an event itself is in `event`.
+Also here: which states may follow each other, and event ids made from a template. What may be changed is in
+`schema_change`, how enriched fields are computed in `enrichment`. Usage meters, which read the fields, are in
+`usage_meter`; the shape of an event itself is in `event`.
 """
 
 import re
@@ -19,15 +20,17 @@ DESCRIPTION_CHARACTERS_MAX = 255  # the interface's limit
 UNIT_CHARACTERS_MAX = 10  # the interface's limit
 ATTRIBUTES_MAX = 50  # the interface's limit; an event may carry as many
 DIMENSIONS_MAX = 50  # the interface's limit
+FILTER_FIELDS_MAX = 200  # all fields there can be, sent and enriched
+FULL_NAME_CHARACTERS_MAX = NAME_CHARACTERS_MAX + 11  # with the longest prefix, `dimensions.`
 TEMPLATE_CHARACTERS_MAX = 512  # an id made from it may have no more
 EVENT_ID_CHARACTERS_MAX = 512  # the interface's limit for ids that clients send
 TEMPLATES_REMEMBERED = 1_024  # parsed templates kept; a schema in use has one
-RESERVED_NAMES = frozenset({"togai-usage", "togai-named-license"})  # the interface gives them a meaning of their own
+BOOKED_USAGE = "togai-usage"  # the interface's schema for usage that is booked on a meter, past its computations
+NAMED_LICENCES = "togai-named-license"  # the interface's schema for licences that are given and taken back
+RESERVED_NAMES = frozenset({BOOKED_USAGE, NAMED_LICENCES})
 
 _NAME = re.compile(r"[\sa-zA-Z0-9_-]+", re.ASCII)
 _TEMPLATE_PART = re.compile(r"\{([^{}]*)\}|([^{}]+)")
-_ATTRIBUTE_PREFIXES = ("attributes", "attribute")
-_DIMENSION_PREFIXES = ("dimensions", "dimension")
 
 
 class SchemaStatus(StrEnum):
@@ -55,6 +58,10 @@ class FieldKind(StrEnum):
     DIMENSION = "dimensions"
 
 
+_PREFIXES: Mapping[FieldKind, tuple[str, str]] = {kind: (kind.value, kind.value[:-1]) for kind in FieldKind}
+"""Plural and singular: in full names they mean the same."""
+
+
 class AttributeDefinition(Struct, frozen=True, kw_only=True):
     """A quantity every event carries, and the unit meant when the event names none."""
 
@@ -68,6 +75,38 @@ class DimensionDefinition(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class EnrichmentType(StrEnum):
+    """Where an enriched field comes from: a literal, a rule, or a rule that a dependency holds."""
+
+    VALUE = "VALUE"
+    JSON_LOGIC = "JSON_LOGIC"
+    JSON_LOGIC_FROM_DEPENDENCY = "JSON_LOGIC_FROM_DEPENDENCY"
+
+
+class Dependency(Struct, frozen=True, kw_only=True):
+    """A setting that rules read as `dependencies.NAME`; `key` says which, as `enrichment.setting_key` reads it."""
+
+    key: str
+    name: str
+
+
+class EnrichedField(Struct, frozen=True, kw_only=True):
+    """A field that is not sent but computed. `value` is the literal, the rule, or the name of a dependency."""
+
+    name: str
+    kind: FieldKind
+    enrichment_type: EnrichmentType
+    value: str
+    order: int
+
+
+class Enrichments(Struct, frozen=True, kw_only=True):
+    """What is added to each event before meters read it."""
+
+    fields: tuple[EnrichedField, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+
+
 class EventSchema(Struct, frozen=True, kw_only=True):
     """One version of a schema. `filter_fields`, where given, are the only fields that meters may filter by."""
 
@@ -77,12 +116,13 @@ class EventSchema(Struct, frozen=True, kw_only=True):
     description: str | None = None
     attributes: tuple[AttributeDefinition, ...]
     dimensions: tuple[DimensionDefinition, ...]
+    enrichments: Enrichments = Enrichments()
     filter_fields: tuple[str, ...] = ()
     event_id_template: str | None = None
 
 
 class Field(Struct, frozen=True):
-    """A field of a schema."""
+    """A field of a schema, sent or enriched."""
 
     kind: FieldKind
     name: str
@@ -111,26 +151,15 @@ def check_event_schema(schema: EventSchema) -> None:
         check_length(attribute.default_unit, UNIT_CHARACTERS_MAX, f"attributes[{index}].defaultUnit")
     for index, dimension in enumerate(schema.dimensions):
         check_name(dimension.name, f"dimensions[{index}].name")
-    _check_distinct([attribute.name for attribute in schema.attributes], "attributes")
-    _check_distinct([dimension.name for dimension in schema.dimensions], "dimensions")
-    _check_distinct(schema.filter_fields, "filterFields")
+    check_distinct([attribute.name for attribute in schema.attributes], "attributes")
+    check_distinct([dimension.name for dimension in schema.dimensions], "dimensions")
+    _check_count(schema.filter_fields, FILTER_FIELDS_MAX, "filterFields")
+    check_distinct(schema.filter_fields, "filterFields")
     for index, name in enumerate(schema.filter_fields):
         if not fields_named(schema, name):
             raise Invalid(f"filterFields[{index}]: the schema has no field {name[:60]!r}")
     if schema.event_id_template is not None:
         _check_template(schema, schema.event_id_template)
-
-
-def check_addition(current: EventSchema, proposed: EventSchema) -> None:
-    """Raise `Conflict` unless `proposed` only adds fields to an active schema, or changes its description."""
-    for kept, names in (
-        (_attribute_units(current).items() <= _attribute_units(proposed).items(), "attributes"),
-        (set(current.dimensions) <= set(proposed.dimensions), "dimensions"),
-        (set(current.filter_fields) <= set(proposed.filter_fields), "filterFields"),
-        (current.event_id_template == proposed.event_id_template, "eventIdTemplate"),
-    ):
-        if not kept:
-            raise Conflict(f"{names}: an active schema only takes new fields; what it has must stay as it is")
 
 
 def check_schema_transition(current: SchemaStatus, wanted: SchemaStatus) -> None:
@@ -158,14 +187,11 @@ def _check_count(items: Sequence[object], maximum: int, place: str) -> None:
         raise Invalid(f"{place}: at most {maximum}, found {len(items)}")
 
 
-def _check_distinct(names: Sequence[str], place: str) -> None:
+def check_distinct(names: Sequence[str], place: str) -> None:
+    """Raise `Invalid` if a name stands there twice."""
     for index, name in enumerate(names):
         if name in names[:index]:
             raise Invalid(f"{place}[{index}]: {name!r} is there twice")
-
-
-def _attribute_units(schema: EventSchema) -> dict[str, str | None]:
-    return {attribute.name: attribute.default_unit for attribute in schema.attributes}
 
 
 # ---- naming fields ---------------------------------------------------------------------------------------------
@@ -181,13 +207,22 @@ def fields_named(schema: EventSchema, name: str) -> list[Field]:
 
 
 def field_with_full_name(schema: EventSchema, full_name: str) -> Field | None:
-    """The field that `attributes.NAME` or `dimensions.NAME` means; the singular is a synonym."""
-    prefix, dot, name = full_name.partition(".")
-    if not dot:
-        return None
-    if prefix in _ATTRIBUTE_PREFIXES and any(attribute.name == name for attribute in schema.attributes):
+    """The field, sent or enriched, that `attributes.NAME` or `dimensions.NAME` means; the singular is a synonym."""
+    field = sent_field_with_full_name(schema, full_name)
+    if field is not None:
+        return field
+    prefix, _, name = full_name.partition(".")
+    enriched = {Field(each.kind, each.name) for each in schema.enrichments.fields}
+    found = [Field(kind, name) for kind in FieldKind if prefix in _PREFIXES[kind] and Field(kind, name) in enriched]
+    return found[0] if found else None
+
+
+def sent_field_with_full_name(schema: EventSchema, full_name: str) -> Field | None:
+    """The same, of the fields that events carry."""
+    prefix, _, name = full_name.partition(".")
+    if prefix in _PREFIXES[FieldKind.ATTRIBUTE] and any(attribute.name == name for attribute in schema.attributes):
         return Field(FieldKind.ATTRIBUTE, name)
-    if prefix in _DIMENSION_PREFIXES and any(dimension.name == name for dimension in schema.dimensions):
+    if prefix in _PREFIXES[FieldKind.DIMENSION] and any(dimension.name == name for dimension in schema.dimensions):
         return Field(FieldKind.DIMENSION, name)
     return None
 
@@ -254,10 +289,10 @@ def parse_event_id_template(template: str) -> tuple[TemplatePart, ...]:
 def _check_template(schema: EventSchema, template: str) -> None:
     placeholders = [part.placeholder for part in parse_event_id_template(template) if part.placeholder is not None]
     for placeholder in placeholders:
-        if placeholder not in ("timestamp", "accountId") and field_with_full_name(schema, placeholder) is None:
+        if placeholder not in ("timestamp", "accountId") and sent_field_with_full_name(schema, placeholder) is None:
             raise Invalid(
-                f"eventIdTemplate: {{{placeholder[:60]}}} is neither timestamp, accountId, nor a field of the schema "
-                "(attributes.NAME, dimensions.NAME)"
+                f"eventIdTemplate: {{{placeholder[:60]}}} is neither timestamp, accountId, nor a field that events "
+                "carry (attributes.NAME, dimensions.NAME)"
             )
     if not placeholders:
         raise Invalid("eventIdTemplate: without a placeholder, every event would get the same id")
@@ -265,7 +300,7 @@ def _check_template(schema: EventSchema, template: str) -> None:
 
 def _field_text(full_name: str, attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> str:
     prefix, _, name = full_name.partition(".")
-    values = attributes if prefix in _ATTRIBUTE_PREFIXES else dimensions
+    values = attributes if prefix in _PREFIXES[FieldKind.ATTRIBUTE] else dimensions
     if name not in values:
         raise Invalid(f"eventIdTemplate: the event has no {full_name}")
     return values[name]

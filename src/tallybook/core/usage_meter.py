@@ -5,13 +5,15 @@ function, so that what they share is done once per event. Rules themselves are i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from msgspec import Struct
 
 from tallybook.core import expression_functions as functions
-from tallybook.core.decimals import DECIMAL_TEXT, QUANTITY_DIGITS_MAX
+from tallybook.core.aggregation import DISTINCT_CHARACTERS_MAX, Aggregation, Made
+from tallybook.core.decimals import DECIMAL_TEXT, QUANTITY_DIGITS_MAX, plain_text
 from tallybook.core.errors import Conflict, Invalid, TallybookError, TooLarge
 from tallybook.core.event_schema import (
     DESCRIPTION_CHARACTERS_MAX,
@@ -20,12 +22,15 @@ from tallybook.core.event_schema import (
     FieldKind,
     check_length,
     check_name,
-    field_with_full_name,
     fields_named,
 )
-from tallybook.core.expression import Constant, Kind, Operand, Operation, Rule, parse_rule
+from tallybook.core.event_variables import EventVariables
+from tallybook.core.expression import Rule, parse_rule
+from tallybook.core.expression_check import always_yields, rule_to_save
 from tallybook.core.expression_compiler import SourceWriter, uses_data, write_condition, write_rule
+from tallybook.core.expression_dialects import EXACT_DIALECT
 from tallybook.core.expression_functions import ExpressionError, Place
+from tallybook.core.expression_tree import Constant, Dialect, Kind, Operand, Operation
 
 BILLABLE_NAME_CHARACTERS_MAX = 255  # the interface's limit
 MATCHER_CHARACTERS_MAX = 1_500  # the interface's limit
@@ -36,8 +41,11 @@ FILTERS_MAX = 50  # the interface names none; a schema has at most 100 fields
 FILTER_VALUE_CHARACTERS_MAX = 200  # no dimension's value is longer
 REASON_CHARACTERS_MAX = 250  # the interface's limit for an event's status description
 
-UnitsFunction = Callable[[Mapping[str, str], Mapping[str, str]], tuple[Decimal | None, ...]]
-"""From an event's attributes (decimal text) and dimensions (text), by name, to units per meter; None: filtered out."""
+UnitsFunction = Callable[[Mapping[str, str], Mapping[str, str]], tuple[Made | None, ...]]
+"""From an event's attributes (decimal text) and dimensions (text), by name, to what each meter makes of it.
+
+None: the meter filtered it out.
+"""
 
 _ONE = Decimal(1)
 _FAILURES = (ExpressionError, ArithmeticError)
@@ -58,13 +66,6 @@ METER_TRANSITIONS: Mapping[MeterStatus, frozenset[MeterStatus]] = {
     MeterStatus.INACTIVE: frozenset({MeterStatus.ACTIVE, MeterStatus.ARCHIVED}),
     MeterStatus.ARCHIVED: frozenset(),
 }
-
-
-class Aggregation(StrEnum):
-    """COUNT adds 1 per match, SUM what the computation yields."""
-
-    COUNT = "COUNT"
-    SUM = "SUM"
 
 
 class MeterFilter(Struct, frozen=True, kw_only=True):
@@ -96,6 +97,7 @@ class UsageMeter(Struct, frozen=True, kw_only=True):
     schema_name: str | None = None
     filters: tuple[MeterFilter, ...] = ()
     computations: tuple[Computation, ...] = ()
+    last_activated_at: datetime | None = None
 
 
 class UnitsInvalid(TallybookError):
@@ -112,7 +114,7 @@ class UnitsInvalid(TallybookError):
 # ---- saving and changing ---------------------------------------------------------------------------------------
 
 
-def check_usage_meter(meter: UsageMeter, schema: EventSchema | None) -> None:
+def check_usage_meter(meter: UsageMeter, schema: EventSchema | None, *, dialect: Dialect = EXACT_DIALECT) -> None:
     """Raise `Invalid`, naming the first thing that is wrong, unless the meter may be saved.
 
     `schema` is the one the meter names. A meter without one takes usage that is booked on it, and reads no events.
@@ -129,15 +131,30 @@ def check_usage_meter(meter: UsageMeter, schema: EventSchema | None) -> None:
         raise TooLarge(f"filters: at most {FILTERS_MAX}, found {len(meter.filters)}")
     if len(meter.computations) > COMPUTATIONS_MAX:
         raise TooLarge(f"computations: at most {COMPUTATIONS_MAX}, found {len(meter.computations)}")
-    if meter.aggregation is Aggregation.SUM and not meter.computations:
-        raise Invalid("computations: SUM needs one that says what to add")
+    if meter.aggregation is Aggregation.DISTINCT_COUNT and len(meter.computations) > 1:
+        raise Invalid("computations: DISTINCT_COUNT takes one, for texts do not add up")
     for index, computation in enumerate(meter.computations):
         place = f"computations[{index}]"
         check_length(computation.id, COMPUTATION_ID_CHARACTERS_MAX, f"{place}.id")
         check_length(computation.matcher, MATCHER_CHARACTERS_MAX, f"{place}.matcher")
         check_length(computation.computation, COMPUTATION_CHARACTERS_MAX, f"{place}.computation")
     for inline in (True, False):
-        _compiled(schema, [meter], inline=inline)
+        _compiled(schema, [meter], dialect, inline=inline)
+    for index, computation in enumerate(meter.computations):
+        _check_can_work(meter, computation, f"computations[{index}]", dialect)
+
+
+def _check_can_work(meter: UsageMeter, computation: Computation, place: str, dialect: Dialect) -> None:
+    if computation.matcher is not None:
+        rule_to_save(computation.matcher, dialect=dialect, place=f"{place}.matcher")
+    rule = rule_to_save(computation.computation, dialect=dialect, place=f"{place}.computation")
+    if meter.aggregation is Aggregation.COUNT:
+        return
+    for value in always_yields(rule):
+        if value is None or (
+            meter.aggregation is not Aggregation.DISTINCT_COUNT and functions.number_or_none(value) is None
+        ):
+            raise Invalid(f"{place}.computation: yields no quantity, whatever the event")
 
 
 def check_meter_transition(current: MeterStatus, wanted: MeterStatus) -> None:
@@ -149,16 +166,18 @@ def check_meter_transition(current: MeterStatus, wanted: MeterStatus) -> None:
 # ---- metering --------------------------------------------------------------------------------------------------
 
 
-def compile_meters(schema: EventSchema, meters: Sequence[UsageMeter]) -> UnitsFunction:
+def compile_meters(
+    schema: EventSchema, meters: Sequence[UsageMeter], *, dialect: Dialect = EXACT_DIALECT
+) -> UnitsFunction:
     """Make one function for all meters of a schema; its results are in the order of `meters`.
 
     It takes events that carry every field of the schema, with attribute values that are decimal text. It raises
     `UnitsInvalid` for the first meter that matches an event but yields no quantity within bounds.
     """
-    generated = _compiled(schema, meters, inline=True)
-    one_by_one = _OneByOne(schema, meters)
+    generated = _compiled(schema, meters, dialect, inline=True)
+    one_by_one = _OneByOne(schema, meters, dialect)
 
-    def units_of(attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> tuple[Decimal | None, ...]:
+    def units_of(attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> tuple[Made | None, ...]:
         try:
             return generated(attributes, dimensions)
         except _FAILURES:  # it does not say which meter
@@ -170,15 +189,16 @@ def compile_meters(schema: EventSchema, meters: Sequence[UsageMeter]) -> UnitsFu
 class _OneByOne:
     """The meters of a schema, each with a function of its own that names the place where it fails."""
 
-    def __init__(self, schema: EventSchema, meters: Sequence[UsageMeter]) -> None:
+    def __init__(self, schema: EventSchema, meters: Sequence[UsageMeter], dialect: Dialect) -> None:
         self._schema = schema
         self._meters = meters
+        self._dialect = dialect
         self._functions: list[UnitsFunction] = []
 
-    def __call__(self, attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> tuple[Decimal | None, ...]:
+    def __call__(self, attributes: Mapping[str, str], dimensions: Mapping[str, str]) -> tuple[Made | None, ...]:
         if not self._functions:  # most schemas never need them
-            self._functions = [_compiled(self._schema, [meter], inline=False) for meter in self._meters]
-        units: list[Decimal | None] = []
+            self._functions = [_compiled(self._schema, [meter], self._dialect, inline=False) for meter in self._meters]
+        units: list[Made | None] = []
         for meter, function in zip(self._meters, self._functions, strict=True):
             try:
                 units.extend(function(attributes, dimensions))
@@ -189,19 +209,18 @@ class _OneByOne:
         return tuple(units)
 
 
-def _compiled(schema: EventSchema, meters: Sequence[UsageMeter], *, inline: bool) -> UnitsFunction:
-    return _MetersWriter(schema, SourceWriter(inline=inline)).function(meters)
+def _compiled(schema: EventSchema, meters: Sequence[UsageMeter], dialect: Dialect, *, inline: bool) -> UnitsFunction:
+    return _MetersWriter(schema, SourceWriter(inline=inline), dialect).function(meters)
 
 
 class _MetersWriter:
-    """Writes the meters of a schema as one function; each field that is read becomes a local variable, once."""
+    """Writes the meters of a schema as one function."""
 
-    def __init__(self, schema: EventSchema, writer: SourceWriter) -> None:
+    def __init__(self, schema: EventSchema, writer: SourceWriter, dialect: Dialect) -> None:
         self._schema = schema
         self._writer = writer
-        self._loads: list[str] = []
-        self._locals: dict[Field, Operand] = {}
-        self._decimal = writer.constant(Decimal)
+        self._dialect = dialect
+        self._variables = EventVariables(schema, writer, dialect=dialect)
         self._units = writer.constant(_units)
         self._bounded = writer.constant(functions.bounded)
         self._text = writer.constant(str)
@@ -211,10 +230,10 @@ class _MetersWriter:
     def function(self, meters: Sequence[UsageMeter]) -> UnitsFunction:
         results = [self._writer.new_name("u") for _ in meters]
         lines = [line for meter, result in zip(meters, results, strict=True) for line in self._meter(meter, result)]
-        data = [self._data()] if self._needs_data else []
+        data = [self._variables.data()] if self._needs_data else []
         return self._writer.function(
             parameters=["attributes", "dimensions"],
-            body=[*self._loads, *data, *lines, f"return ({''.join(f'{result}, ' for result in results)})"],
+            body=[*self._variables.loads, *data, *lines, f"return ({''.join(f'{result}, ' for result in results)})"],
         )
 
     def _meter(self, meter: UsageMeter, result: str) -> list[str]:
@@ -229,14 +248,14 @@ class _MetersWriter:
         for index, computation in sorted(enumerate(meter.computations), key=lambda pair: pair[1].order):
             written = self._computation(meter, computation, f"computations[{index}]", result, several=several)
             lines.extend(f"{indent}{line}" for line in written)
-        if several and meter.aggregation is Aggregation.SUM:
+        if several and meter.aggregation is not Aggregation.COUNT:
             check = self._check(result, Place("+", "the sum of computations"))
             lines += [f"if {result} is not None:", *(f"    {line}" for line in check)]
         return lines
 
     def _plain_count(self, meter: UsageMeter, result: str) -> list[str]:
-        if meter.aggregation is Aggregation.SUM:
-            raise Invalid("computations: SUM needs one that says what to add")
+        if meter.aggregation is not Aggregation.COUNT:
+            raise Invalid(f"computations: {meter.aggregation} needs one that says what of an event it takes")
         one = self._writer.constant(_ONE)
         return [f"{result} = {f'{one} if {self._filters(meter.filters)} else None' if meter.filters else one}"]
 
@@ -255,15 +274,17 @@ class _MetersWriter:
     def _matcher(self, computation: Computation, place: str) -> tuple[tuple[str, ...], str | None]:
         if computation.matcher is None:
             return (), None
-        rule = _parsed(computation.matcher, place)
+        rule = self._parsed(computation.matcher, place)
         before, value = self._rule(rule, place)
         return before, write_condition(value)
 
     def _units_lines(self, meter: UsageMeter, computation: Computation, place: str, units: str) -> list[str]:
-        rule = _parsed(computation.computation, place)
+        rule = self._parsed(computation.computation, place)
         if meter.aggregation is Aggregation.COUNT:
             _check_counts_one(rule, place)
             return [f"{units} = {self._writer.constant(_ONE)}"]
+        if meter.aggregation is Aggregation.DISTINCT_COUNT:
+            return self._distinct_lines(rule, place, units)
         _check_may_be_quantity(rule, place)
         before, value = self._rule(rule, place)
         if value.kind is Kind.BOOLEAN:
@@ -276,16 +297,29 @@ class _MetersWriter:
             return lines  # within bounds since it was read
         return [*lines, *self._check(units, rule.root.place)]
 
+    def _distinct_lines(self, rule: Rule, place: str, units: str) -> list[str]:
+        before, value = self._rule(rule, place)
+        if value.kind is Kind.BOOLEAN:
+            raise Invalid(f"{place}: yields true or false, neither text nor a number; use it as the matcher")
+        distinct, root = self._writer.constant(_distinct), self._writer.constant(rule.root.place)
+        return [*before, f"{units} = {distinct}({root}, {value.source})"]
+
     def _check(self, units: str, place: Place) -> list[str]:
         """A cheap test that most quantities pass: few digits, near the point. The rest take the full one."""
         most = QUANTITY_DIGITS_MAX // 2
         few = f"-{most} < {units}.adjusted() < {most} and {self._length}({self._text}({units})) < {most}"
         return [f"if not ({few}):", f"    {self._bounded}({self._writer.constant(place)}, {units})"]
 
+    def _parsed(self, text: str, place: str) -> Rule:
+        try:
+            return parse_rule(text, dialect=self._dialect)
+        except Invalid as error:
+            raise type(error)(f"{place}: {error.message}") from None
+
     def _rule(self, rule: Rule, place: str) -> tuple[tuple[str, ...], Operand]:
         self._needs_data = self._needs_data or uses_data(rule.root)
         try:
-            written = write_rule(rule, self._writer, data="data", find_variable=self._variable)
+            written = write_rule(rule, self._writer, data="data", find_variable=self._variables.find)
         except Invalid as error:
             raise type(error)(f"{place}: {error.message}") from None
         return written.before, written.value
@@ -301,41 +335,20 @@ class _MetersWriter:
             if not DECIMAL_TEXT.fullmatch(each.value):
                 raise Invalid(f"{place}.value: {each.field!r} is an attribute, and {each.value!r} is not a number")
             wanted = Decimal(each.value)
-        return f"{self._load(field).source} == {self._writer.constant(wanted)}"
-
-    def _variable(self, full_name: str) -> Operand | None:
-        field = field_with_full_name(self._schema, full_name)
-        return None if field is None else self._load(field)
-
-    def _load(self, field: Field) -> Operand:
-        if field not in self._locals:
-            local = self._writer.new_name("v")
-            value = f"{field.kind}[{self._writer.constant(field.name)}]"
-            if field.kind is FieldKind.ATTRIBUTE:
-                self._loads.append(f"{local} = {self._decimal}({value})")
-                self._locals[field] = Operand(local, Kind.NUMBER)
-            else:
-                self._loads.append(f"{local} = {value}")
-                self._locals[field] = Operand(local, Kind.TEXT)
-        return self._locals[field]
-
-    def _data(self) -> str:
-        """What `missing` looks into: the event by the full names of its fields, singular and plural."""
-        members = [
-            f"{self._writer.constant(prefix)}: {kind}" for kind in FieldKind for prefix in (kind.value, kind.value[:-1])
-        ]
-        return f"data = {{{', '.join(members)}}}"
+        return f"{self._variables.load(field).source} == {self._writer.constant(wanted)}"
 
 
 def _units(place: Place, value: object) -> Decimal:
     return functions.bounded(place, functions.number(place, value))
 
 
-def _parsed(text: str, place: str) -> Rule:
-    try:
-        return parse_rule(text)
-    except Invalid as error:
-        raise type(error)(f"{place}: {error.message}") from None
+def _distinct(place: Place, value: object) -> str:
+    """The text by which DISTINCT_COUNT tells events apart; numbers are told apart by value."""
+    if isinstance(value, str):
+        if len(value) > DISTINCT_CHARACTERS_MAX:
+            raise ExpressionError(place, f"yields a text of more than {DISTINCT_CHARACTERS_MAX} characters")
+        return value
+    return plain_text(_units(place, value))
 
 
 def _check_counts_one(rule: Rule, place: str) -> None:

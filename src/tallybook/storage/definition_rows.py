@@ -1,4 +1,4 @@
-"""What the definition tables have in common: JSON definitions, versions, pages, and the numbered list of changes.
+"""What the definition tables have in common: JSON definitions, versions, and the numbered list of changes.
 
 Whatever changes how events are metered or usage is billed adds a row to `definition_change` in the same transaction:
 whoever caches definitions reads those rows to know what to forget.
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, Table, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, Table, func, insert, select, update
 
 from tallybook.core.instant import instant_at, microseconds_since_1970
 from tallybook.storage import tables
@@ -34,20 +34,6 @@ class Stored(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     definition: T
     created_at: datetime
     updated_at: datetime
-
-
-class PagePosition(msgspec.Struct, frozen=True, array_like=True):
-    """The last row of a page in a list ordered by `updated_at` downward, then by id upward."""
-
-    updated_at: int
-    id: str
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of a list; `next` is None on the last."""
-
-    items: list[T]
-    next: PagePosition | None
 
 
 def version(connection: Connection) -> int:
@@ -127,26 +113,6 @@ def is_latest(table: Table, id_column: str) -> Any:
     return table.c.version == latest
 
 
-def find_page(
-    connection: Connection,
-    query: Select[Any],
-    table: Table,
-    id_column: str,
-    *,
-    after: PagePosition | None,
-    limit: int,
-) -> Page[RowMapping]:
-    updated_at, row_id = table.c.updated_at, table.c[id_column]
-    if after is not None:
-        query = query.where(or_(updated_at < after.updated_at, and_(updated_at == after.updated_at, row_id > after.id)))
-    query = query.order_by(updated_at.desc(), row_id).limit(limit + 1)  # one more tells whether a page follows
-    rows = list(connection.execute(query).mappings())
-    if len(rows) <= limit:
-        return Page(items=rows, next=None)
-    last = rows[limit - 1]
-    return Page(items=rows[:limit], next=PagePosition(last["updated_at"], last[id_column]))
-
-
-def in_pieces(names: Sequence[str]) -> Iterator[Sequence[str]]:
+def in_pieces(names: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(names), NAMES_PER_QUERY):
         yield names[start : start + NAMES_PER_QUERY]

@@ -3,19 +3,17 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
 
 from tallybook.core.errors import Conflict
-from tallybook.core.event_schema import EventSchema, SchemaStatus
-from tallybook.core.usage_meter import Aggregation, MeterStatus, UsageMeter
+from tallybook.core.event_schema import BOOKED_USAGE, EventSchema, SchemaStatus
+from tallybook.core.usage_meter import MeterStatus, UsageMeter
 from tallybook.storage import tables
 from tallybook.storage.definition_rows import (
-    Page,
-    PagePosition,
     Stored,
     definition_text,
     find_one,
-    find_page,
     in_pieces,
     is_latest,
     note_change,
@@ -25,12 +23,55 @@ from tallybook.storage.definition_rows import (
     write_over,
     written_at,
 )
+from tallybook.storage.pages import ListedTable, Page, PageRequest, Place, SortKey, equals, sorted_text
+
+EVENT_SCHEMAS_LISTED = ListedTable(
+    filters={"status": equals(tables.event_schema.c.status)},
+    sorts={
+        "name": tables.event_schema.c.name,
+        "created_at": tables.event_schema.c.created_at,
+        "updated_at": tables.event_schema.c.updated_at,
+    },
+    order=(SortKey("updated_at", descending=True), SortKey("name")),
+    searched=(tables.event_schema.c.name,),
+)
+
+USAGE_METERS_LISTED = ListedTable(
+    filters={
+        "status": equals(tables.usage_meter.c.status),
+        # Exact: within a JSON text these quotes would stand behind backslashes.
+        "aggregations": lambda value: tables.usage_meter.c.definition.contains(
+            f'"aggregation":"{value}"', autoescape=True
+        ),
+    },
+    sorts={
+        "id": tables.usage_meter.c.meter_id,
+        "name": sorted_text(tables.usage_meter.c.name),
+        "created_at": tables.usage_meter.c.created_at,
+        "updated_at": tables.usage_meter.c.updated_at,
+    },
+    order=(SortKey("updated_at", descending=True), SortKey("id")),
+    searched=(tables.usage_meter.c.name,),
+)
 
 
 def add_event_schema(connection: Connection, organisation_id: str, schema: EventSchema, *, now: datetime) -> None:
     """Add a schema. Raises `Conflict` when its name is taken."""
     if event_schema(connection, organisation_id, schema.name):
         raise Conflict(f"name: an event schema {schema.name!r} exists already", code="ALREADY_EXISTS")
+    _insert_event_schema(connection, organisation_id, schema, now)
+
+
+def supersede_event_schema(connection: Connection, organisation_id: str, schema: EventSchema, *, now: datetime) -> None:
+    """Add the next version of a schema; the one before, which must be there, becomes ARCHIVED."""
+    before = event_schema(connection, organisation_id, schema.name, schema.version - 1)
+    assert before is not None, "a version follows one that is there"
+    archived = msgspec.structs.replace(before.definition, status=SchemaStatus.ARCHIVED)
+    replace_event_schema(connection, organisation_id, archived, now=now)
+    _insert_event_schema(connection, organisation_id, schema, now)
+
+
+def _insert_event_schema(connection: Connection, organisation_id: str, schema: EventSchema, now: datetime) -> None:
     connection.execute(
         insert(tables.event_schema).values(
             organisation_id=organisation_id,
@@ -74,20 +115,25 @@ def event_schema_versions(connection: Connection, organisation_id: str, name: st
 
 
 def list_event_schemas(
-    connection: Connection,
-    organisation_id: str,
-    *,
-    status: SchemaStatus | None,
-    after: PagePosition | None,
-    limit: int,
+    connection: Connection, organisation_id: str, page: PageRequest[Place]
 ) -> Page[Stored[EventSchema]]:
-    """A page of the event schemas in their latest versions, those changed last first."""
+    """A page of the event schemas in their latest versions, normally those changed last first."""
     table = tables.event_schema
     query = select(table).where(table.c.organisation_id == organisation_id, is_latest(table, "name"))
-    if status is not None:
-        query = query.where(table.c.status == status.value)
-    rows = find_page(connection, query, table, "name", after=after, limit=limit)
+    rows = EVENT_SCHEMAS_LISTED.page(connection, query, page)
     return Page(items=[stored(row, EventSchema) for row in rows.items], next=rows.next)
+
+
+def schemas_in_use(connection: Connection, organisation_id: str) -> list[EventSchema]:
+    """The event schemas in their latest versions, by name, without those that are archived."""
+    table = tables.event_schema
+    query = select(table).where(
+        table.c.organisation_id == organisation_id,
+        is_latest(table, "name"),
+        table.c.status != SchemaStatus.ARCHIVED.value,
+    )
+    rows = connection.execute(query.order_by(table.c.name)).mappings()
+    return [read_definition(row["definition"], EventSchema) for row in rows]
 
 
 def count_event_schemas(connection: Connection, organisation_id: str) -> int:
@@ -115,12 +161,36 @@ def schema_in_force(
 
 def add_usage_meter(connection: Connection, organisation_id: str, meter: UsageMeter, *, now: datetime) -> None:
     """Add a meter. Raises `Conflict` when its name is taken."""
+    _check_meter_name_is_free(connection, organisation_id, meter)
+    _insert_usage_meter(connection, organisation_id, meter, now)
+
+
+def supersede_usage_meter(connection: Connection, organisation_id: str, meter: UsageMeter, *, now: datetime) -> None:
+    """Add the next version of a meter; the one before, which must be the latest, becomes ARCHIVED.
+
+    Raises `Conflict` when its name is taken.
+    """
+    _check_meter_name_is_free(connection, organisation_id, meter)
+    before = usage_meter(connection, organisation_id, meter.meter_id)
+    assert before is not None, "a version follows one that is there"
+    assert before.definition.version == meter.version - 1, "versions follow each other"
+    archived = msgspec.structs.replace(before.definition, status=MeterStatus.ARCHIVED)
+    _write_over_usage_meter(connection, organisation_id, archived, now)
+    _insert_usage_meter(connection, organisation_id, meter, now)
+
+
+def _check_meter_name_is_free(connection: Connection, organisation_id: str, meter: UsageMeter) -> None:
     table = tables.usage_meter
-    same_name = select(table.c.meter_id).where(table.c.organisation_id == organisation_id, table.c.name == meter.name)
+    same_name = select(table.c.meter_id).where(
+        table.c.organisation_id == organisation_id, table.c.name == meter.name, table.c.meter_id != meter.meter_id
+    )
     if connection.execute(same_name.limit(1)).first():
         raise Conflict(f"name: a usage meter {meter.name!r} exists already", code="ALREADY_EXISTS")
+
+
+def _insert_usage_meter(connection: Connection, organisation_id: str, meter: UsageMeter, now: datetime) -> None:
     connection.execute(
-        insert(table).values(
+        insert(tables.usage_meter).values(
             organisation_id=organisation_id,
             meter_id=meter.meter_id,
             version=meter.version,
@@ -135,7 +205,12 @@ def add_usage_meter(connection: Connection, organisation_id: str, meter: UsageMe
 
 
 def replace_usage_meter(connection: Connection, organisation_id: str, meter: UsageMeter, *, now: datetime) -> None:
-    """Write over the stored version of the meter, which must be there."""
+    """Write over the stored version of the meter, which must be there. Raises `Conflict` when its name is taken."""
+    _check_meter_name_is_free(connection, organisation_id, meter)
+    _write_over_usage_meter(connection, organisation_id, meter, now)
+
+
+def _write_over_usage_meter(connection: Connection, organisation_id: str, meter: UsageMeter, now: datetime) -> None:
     table = tables.usage_meter
     key = (
         table.c.organisation_id == organisation_id,
@@ -143,6 +218,7 @@ def replace_usage_meter(connection: Connection, organisation_id: str, meter: Usa
         table.c.version == meter.version,
     )
     write_over(connection, table, key, meter, meter.status.value, now)
+    connection.execute(update(table).where(*key).values(name=meter.name, schema_name=meter.schema_name))
     _note_meter(connection, organisation_id, meter, now)
 
 
@@ -180,16 +256,31 @@ def meters_with_ids(connection: Connection, organisation_id: str, meter_ids: Col
     return found
 
 
+def meter_ids_called(connection: Connection, organisation_id: str, references: Collection[str]) -> frozenset[str]:
+    """The ids of the meters that have one of the references as their id or, in any version, as their name."""
+    column = tables.usage_meter.c
+    found: set[str] = set()
+    for some in in_pieces(sorted(set(references))):
+        is_called = column.meter_id.in_(some) | column.name.in_(some)
+        query = select(column.meter_id).where(column.organisation_id == organisation_id, is_called)
+        found.update(connection.scalars(query))
+    return frozenset(found)
+
+
 def count_meters_by_schema(
     connection: Connection, organisation_id: str, schema_names: Collection[str]
 ) -> dict[str, int]:
-    """How many meters read the events of each of those schemas; schemas without one are left out."""
+    """How many meters, archived ones not counted, each of those schemas has; schemas without one are left out."""
     table = tables.usage_meter
     counts: dict[str, int] = {}
     for some in in_pieces(sorted(set(schema_names))):
         query = (
             select(table.c.schema_name, func.count(table.c.meter_id.distinct()))
-            .where(table.c.organisation_id == organisation_id, table.c.schema_name.in_(some))
+            .where(
+                table.c.organisation_id == organisation_id,
+                table.c.schema_name.in_(some),
+                table.c.status != MeterStatus.ARCHIVED.value,
+            )
             .group_by(table.c.schema_name)
         )
         counts.update((row[0], row[1]) for row in connection.execute(query))
@@ -204,26 +295,16 @@ def count_usage_meters(connection: Connection, organisation_id: str) -> int:
 
 
 def list_usage_meters(
-    connection: Connection,
-    organisation_id: str,
-    *,
-    status: MeterStatus | None,
-    aggregation: Aggregation | None,
-    after: PagePosition | None,
-    limit: int,
+    connection: Connection, organisation_id: str, page: PageRequest[Place]
 ) -> Page[Stored[UsageMeter]]:
-    """A page of the meters in their latest versions, those changed last first."""
+    """A page of the meters in their latest versions, normally those changed last first."""
     table = tables.usage_meter
     query = select(table).where(table.c.organisation_id == organisation_id, is_latest(table, "meter_id"))
-    if status is not None:
-        query = query.where(table.c.status == status.value)
-    if aggregation is not None:
-        # Exact: within a JSON text these quotes would stand behind backslashes.
-        query = query.where(table.c.definition.contains(f'"aggregation":"{aggregation.value}"', autoescape=True))
-    rows = find_page(connection, query, table, "meter_id", after=after, limit=limit)
+    rows = USAGE_METERS_LISTED.page(connection, query, page)
     return Page(items=[stored(row, UsageMeter) for row in rows.items], next=rows.next)
 
 
 def _note_meter(connection: Connection, organisation_id: str, meter: UsageMeter, now: datetime) -> None:
-    if meter.schema_name is not None:
-        note_change(connection, organisation_id, "usage_meter", meter.schema_name, now)
+    """Every meter may also get usage that is booked on it, by events of the schema `BOOKED_USAGE`."""
+    for name in sorted({meter.schema_name or BOOKED_USAGE, BOOKED_USAGE}):
+        note_change(connection, organisation_id, "usage_meter", name, now)
