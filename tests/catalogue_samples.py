@@ -4,6 +4,8 @@ from typing import Any
 
 ADDRESS = {"line1": "1 Main Road", "postalCode": "600001", "city": "Chennai", "country": "IN"}
 
+SETTING = {"id": "tier", "value": "gold", "namespace": "USER", "name": "Tier", "dataType": "STRING"}
+
 
 def customer(customer_id: str = "c1", **changes: Any) -> dict[str, Any]:
     return {"id": customer_id, "name": "Customer One", "primaryEmail": "a@b.example", "address": ADDRESS, **changes}

@@ -49,10 +49,17 @@ def test_customer_with_its_own_first_account(client: Caller) -> None:
         ({"primaryEmail": "x" * 321}, "primaryEmail: Expected `str` of length <= 320"),
         ({"address": {"country": "India"}}, "address.country: "),
         ({"address": {"line3": "x"}}, "address: Object contains unknown field `line3`"),
-        ({"settings": [{"id": "x"}]}, "settings: not supported"),
+        ({"settings": [{"id": "x"}]}, "settings[0]: Object missing required field"),
+        ({"settings": [{**samples.SETTING, "dataType": "NUMERIC"}]}, "settings[0].value: "),
+        ({"settings": [samples.SETTING] * 2}, "settings[1].id: a setting setting.USER.tier.CUSTOMER.c1 exists already"),
+        ({"settings": [{**samples.SETTING, "id": f"s{n}"} for n in range(11)]}, "settings: Expected `array`"),
+        (
+            {"account": {"id": "a", "name": "abc", "settings": [{**samples.SETTING, "dataType": "NUMERIC"}]}},
+            "account.settings[0].value: ",
+        ),
         ({"account": {"id": "a", "name": "x"}}, "account.name: Expected `str` of length >= 3"),
         ({"account": {"id": "a", "name": "abc", "invoiceCurrency": "XXZ"}}, "account.currency"),
-        ({"account": {"id": "a", "name": "abc", "status": "DRAFT"}}, "status: DRAFT accounts are not supported"),
+        ({"account": {"id": "a", "name": "abc", "status": "ARCHIVED"}}, "account.status: Invalid enum value"),
     ],
 )
 def test_bad_customer_is_refused_with_the_place(client: Caller, changes: dict[str, Any], message: str) -> None:
@@ -62,9 +69,14 @@ def test_bad_customer_is_refused_with_the_place(client: Caller, changes: dict[st
     assert client.get("/accounts")["data"] == []
 
 
-def test_empty_lists_of_unsupported_things_are_no_reason_to_refuse(client: Caller) -> None:
-    """Some clients send every list of an object, used or not."""
-    client.post("/customers", samples.customer(settings=[]), status=201)
+def test_customer_and_account_are_made_with_their_settings(client: Caller) -> None:
+    """Each setting hangs on what it was sent with; an empty list is none."""
+    account = {"id": "a1", "name": "Alpha", "settings": [{**samples.SETTING, "value": "silver"}]}
+    client.post("/customers", samples.customer(settings=[samples.SETTING], account=account), status=201)
+    client.post("/accounts", samples.account("a2", settings=[{**samples.SETTING, "value": "bronze"}]), status=201)
+    client.post("/accounts", samples.account("a3", settings=[]), status=201)
+    found = [(each["entityType"], each["entityId"], each["value"]) for each in client.get("/settings")["data"]]
+    assert found == [("ACCOUNT", "a1", "silver"), ("ACCOUNT", "a2", "bronze"), ("CUSTOMER", "c1", "gold")]
 
 
 def test_taken_ids_are_refused_and_nothing_is_changed(client: Caller) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tallybook.core.aggregation import Aggregation
 from tallybook.core.errors import Conflict, Invalid, NotFound
 from tallybook.core.event_schema import AttributeDefinition, EventSchema, SchemaStatus
-from tallybook.core.usage_meter import Aggregation, MeterStatus, UsageMeter
-from tallybook.flows import define
+from tallybook.core.usage_meter import MeterStatus, UsageMeter
+from tallybook.flows import define_meters, define_price_plans, define_schemas
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.database import Database, migrate, open_database
 
@@ -51,7 +52,7 @@ def test_of_many_who_take_a_name_at_once_one_gets_it(database: Database) -> None
 
     def attempt(_: int) -> bool:
         try:
-            define.create_event_schema(database, "acme", schema_of("rides"), now=NOW)
+            define_schemas.create_event_schema(database, "acme", schema_of("rides"), now=NOW)
         except Conflict:
             return False
         return True
@@ -62,54 +63,59 @@ def test_of_many_who_take_a_name_at_once_one_gets_it(database: Database) -> None
 
 def test_schemas_of_an_organisation_are_limited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit counts for each organisation by itself, and the refusal says what it is."""
-    monkeypatch.setattr(define, "EVENT_SCHEMAS_MAX", 2)
+    monkeypatch.setattr(define_schemas, "EVENT_SCHEMAS_MAX", 2)
     for name in ("one", "two"):
-        define.create_event_schema(database, "acme", schema_of(name), now=NOW)
+        define_schemas.create_event_schema(database, "acme", schema_of(name), now=NOW)
     with pytest.raises(Conflict, match="2 event schemas") as refused:
-        define.create_event_schema(database, "acme", schema_of("three"), now=NOW)
+        define_schemas.create_event_schema(database, "acme", schema_of("three"), now=NOW)
     assert refused.value.code == "LIMIT_REACHED"
-    define.create_event_schema(database, "umbrella", schema_of("three"), now=NOW)
+    define_schemas.create_event_schema(database, "umbrella", schema_of("three"), now=NOW)
 
 
 def test_meters_of_a_schema_are_limited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every event is put to every meter of its schema, so there cannot be any number of them."""
-    monkeypatch.setattr(define, "METERS_PER_SCHEMA_MAX", 2)
+    monkeypatch.setattr(define_meters, "METERS_PER_SCHEMA_MAX", 2)
     for name in ("rides", "stays"):
-        define.create_event_schema(database, "acme", schema_of(name), now=NOW)
+        define_schemas.create_event_schema(database, "acme", schema_of(name), now=NOW)
     for number in (1, 2):
-        define.create_usage_meter(database, "acme", meter_of(number), now=NOW)
+        define_meters.create_usage_meter(database, "acme", meter_of(number), now=NOW)
     with pytest.raises(Conflict, match="'rides'"):
-        define.create_usage_meter(database, "acme", meter_of(3), now=NOW)
-    define.create_usage_meter(database, "acme", meter_of(3, "stays"), now=NOW)
+        define_meters.create_usage_meter(database, "acme", meter_of(3), now=NOW)
+    define_meters.create_usage_meter(database, "acme", meter_of(3, "stays"), now=NOW)
+    define_meters.archive_usage_meter(database, "acme", "um.1", now=NOW)
+    define_meters.create_usage_meter(database, "acme", meter_of(4), now=NOW)
 
 
 def test_active_meter_of_an_active_schema_is_in_force_at_once(database: Database) -> None:
     """What metering asks for changes with the activation, and the change is numbered."""
-    define.create_event_schema(database, "acme", schema_of("rides"), now=NOW)
-    define.create_usage_meter(database, "acme", meter_of(1), now=NOW)
+    define_schemas.create_event_schema(database, "acme", schema_of("rides"), now=NOW)
+    define_meters.create_usage_meter(database, "acme", meter_of(1), now=NOW)
     catalog = Catalog(database)
     assert catalog.schema_in_force("acme", "rides") is None
     with pytest.raises(Invalid, match="activate it before"):
-        define.activate_usage_meter(database, "acme", "um.1", now=NOW)
-    define.activate_event_schema(database, "acme", "rides", now=NOW)
+        define_meters.activate_usage_meter(database, "acme", "um.1", now=NOW)
+    define_schemas.activate_event_schema(database, "acme", "rides", now=NOW)
     found = catalog.schema_in_force("acme", "rides")
     assert found is not None
     assert found[1] == ()
     before = catalog.version()
-    define.activate_usage_meter(database, "acme", "um.1", now=NOW)
-    assert [(each.kind, each.name) for each in catalog.changes_since(before)] == [("usage_meter", "rides")]
+    define_meters.activate_usage_meter(database, "acme", "um.1", now=NOW)
+    assert [(each.kind, each.name) for each in catalog.changes_since(before)] == [
+        ("usage_meter", "rides"),
+        ("usage_meter", "togai-usage"),  # whose events may book usage on any meter
+    ]
     found = catalog.schema_in_force("acme", "rides")
     assert found is not None
     assert [meter.meter_id for meter in found[1]] == ["um.1"]
-    define.activate_usage_meter(database, "acme", "um.1", now=NOW)
-    assert len(catalog.changes_since(before)) == 1
+    define_meters.activate_usage_meter(database, "acme", "um.1", now=NOW)
+    assert len(catalog.changes_since(before)) == 2
 
 
 def test_what_is_not_there_is_not_found(database: Database) -> None:
     """Activating or attaching to unknown things says so."""
     with pytest.raises(NotFound):
-        define.activate_event_schema(database, "acme", "rides", now=NOW)
+        define_schemas.activate_event_schema(database, "acme", "rides", now=NOW)
     with pytest.raises(NotFound):
-        define.activate_usage_meter(database, "acme", "um.1", now=NOW)
+        define_meters.activate_usage_meter(database, "acme", "um.1", now=NOW)
     with pytest.raises(NotFound):
-        define.activate_price_plan(database, "acme", "pp.1", ["USD"], now=NOW)
+        define_price_plans.activate_price_plan(database, "acme", "pp.1", ["USD"], now=NOW)

@@ -8,15 +8,17 @@ import pytest
 from price_plan_samples import price_plan, usage_card
 
 from tallybook.core.account import EVER_UNTIL, Account, AccountStatus, AliasWindow
+from tallybook.core.aggregation import Aggregation
 from tallybook.core.customer import Address, Customer, CustomerStatus
 from tallybook.core.errors import Conflict
 from tallybook.core.event_schema import AttributeDefinition, DimensionDefinition, EventSchema, SchemaStatus
-from tallybook.core.price_plan import new_schedule
-from tallybook.core.usage_meter import Aggregation, Computation, MeterFilter, MeterStatus, UsageMeter
-from tallybook.storage import accounts, plans, schemas
+from tallybook.core.pricing_schedule import new_schedule
+from tallybook.core.usage_meter import Computation, MeterFilter, MeterStatus, UsageMeter
+from tallybook.storage import accounts, customers, plans, schemas
 from tallybook.storage.accounts import Organisation
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.database import Database, migrate, open_database
+from tallybook.storage.pages import PageRequest, Place
 
 NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
@@ -143,7 +145,9 @@ def test_changes_are_numbered_in_order(catalog: Catalog, database: Database) -> 
     assert [(each.organisation_id, each.kind, each.name) for each in changes] == [
         ("acme", "event_schema", "rides"),
         ("acme", "usage_meter", "rides"),
+        ("acme", "usage_meter", "togai-usage"),
         ("acme", "usage_meter", "rides"),
+        ("acme", "usage_meter", "togai-usage"),
         ("acme", "event_schema", "rides"),
         ("acme", "price_plan", plan.plan_id),
         ("acme", "price_plan", plan.plan_id),
@@ -238,11 +242,12 @@ def test_lists_go_by_latest_change_then_id(database: Database) -> None:
                 address=Address(),
                 status=CustomerStatus.ACTIVE,
             )
-            accounts.add_customer(connection, "acme", customer, now=NOW + timedelta(minutes=minute))
+            customers.add_customer(connection, "acme", customer, now=NOW + timedelta(minutes=minute))
     seen, after = [], None
     with database.read() as connection:
         while True:
-            page = accounts.list_customers(connection, "acme", after=after, limit=2)
+            asked = PageRequest[Place](size=2, filters={}, after=after)
+            page = customers.list_customers(connection, "acme", asked)
             seen.append([each.definition.customer_id for each in page.items])
             after = page.next
             if after is None:

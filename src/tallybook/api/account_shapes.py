@@ -2,30 +2,32 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from tallybook.api.exact_json import UNSUPPORTED_CODE, refuse_unsupported
-from tallybook.api.texts import AddressLine, Alias, Country, Currency, Email, EntityName, Id
+from tallybook.api.settings import EntitySettings
+from tallybook.api.texts import AddressLine, Alias, Country, Currency, Email, EntityName, Id, LongAlias
 from tallybook.core.account import (
+    ALIAS_WINDOWS_MAX,
     EVER_FROM,
     EVER_UNTIL,
     Account,
+    AccountAlias,
+    AccountChanges,
     AccountStatus,
     AliasWindow,
     BillingInformation,
     aliases_on,
 )
 from tallybook.core.customer import Address
-from tallybook.core.errors import Invalid
 from tallybook.core.event import utc
 
-ALIAS_CHARACTERS_MIN = 3  # of an alias without dates; one with dates may have a single character
+ALIASES_PER_REQUEST_MAX = 10
 
 
 class NewAccountStatus(Enum):
-    """ACTIVE; DRAFT is not supported."""
+    """A draft becomes active when that is asked for, and gets no price plan before."""
 
     ACTIVE = "ACTIVE"
     DRAFT = "DRAFT"
@@ -60,6 +62,45 @@ class AliasWindowShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     effective_until: datetime | None = None
 
 
+class AccountAliasShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An alias with the time for which it names the account; the years 1 and 9999 are for ever."""
+
+    id: str
+    value: str
+    effective_from: datetime
+    effective_until: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountAliasPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A page of the aliases of an account, by alias and time."""
+
+    data: list[AccountAliasShape]
+    next_token: str | None = None
+
+
+class AddAliasesRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Aliases that name the account from when they are free, and aliases with dates."""
+
+    aliases: Annotated[list[LongAlias], msgspec.Meta(max_length=ALIASES_PER_REQUEST_MAX)] | None = None
+    account_aliases: Annotated[list[AliasWindowShape], msgspec.Meta(max_length=ALIASES_PER_REQUEST_MAX)] | None = None
+
+
+class RemovedAliasShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An alias of the account by its id; it names the account until `from`, or until now."""
+
+    id: str
+    at: datetime | None = msgspec.field(name="from", default=None)
+
+
+class RemoveAliasesRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Aliases that name the account no more from now on, and aliases that do so until some time."""
+
+    aliases: Annotated[list[Alias], msgspec.Meta(max_length=ALIASES_PER_REQUEST_MAX)] | None = None
+    account_aliases: Annotated[list[RemovedAliasShape], msgspec.Meta(max_length=ALIASES_PER_REQUEST_MAX)] | None = None
+
+
 class AliasShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An alias."""
 
@@ -72,12 +113,12 @@ class NewAccountShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     id: Id
     name: EntityName
     invoice_currency: Currency | None = None
-    aliases: list[Alias] | None = None
-    account_aliases: list[AliasWindowShape] | None = None
+    aliases: Annotated[list[LongAlias], msgspec.Meta(max_length=ALIASES_PER_REQUEST_MAX)] | None = None
+    account_aliases: Annotated[list[AliasWindowShape], msgspec.Meta(max_length=ALIAS_WINDOWS_MAX)] | None = None
     address: AddressShape | None = None
     primary_email: Email | None = None
     billing_information: BillingInformationShape | None = None
-    settings: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
+    settings: EntitySettings | None = None
     net_term_days: int | None = None
     metadata: dict[str, str] | None = None
     tags: list[str] | None = None
@@ -88,6 +129,20 @@ class CreateAccountRequest(NewAccountShape, frozen=True, kw_only=True, rename="c
     """A new account of a customer."""
 
     customer_id: Id
+
+
+class UpdateAccountRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What to change of an account; what is left out stays, and what is given is replaced as a whole."""
+
+    name: EntityName | None = None
+    status: NewAccountStatus | None = None
+    invoice_currency: Currency | None = None
+    net_term_days: int | None = None
+    primary_email: Email | None = None
+    billing_information: BillingInformationShape | None = None
+    address: AddressShape | None = None
+    metadata: dict[str, str] | None = None
+    tags: list[str] | None = None
 
 
 class AccountShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -111,29 +166,35 @@ class AccountShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 
 def account_from(shape: NewAccountShape, *, customer_id: str, generated_id: str, base_currency: str) -> Account:
     """The account that is asked for, not yet checked by `check_account`. Raises `Invalid`, naming the field."""
-    refuse_unsupported(shape, "settings")
-    if shape.status is not NewAccountStatus.ACTIVE:
-        raise Invalid("status: DRAFT accounts are not supported; leave it out", code=UNSUPPORTED_CODE)
-    information = shape.billing_information
     return Account(
         account_id=shape.id,
         generated_id=generated_id,
         customer_id=customer_id,
         name=shape.name,
         currency=base_currency if shape.invoice_currency is None else shape.invoice_currency,
-        status=AccountStatus.ACTIVE,
-        aliases=(*_aliases_for_ever(shape.aliases or []), *map(_alias_window, shape.account_aliases or [])),
+        status=AccountStatus(shape.status.value),
+        aliases=windows_from(shape.aliases, shape.account_aliases),
         address=None if shape.address is None else address_from(shape.address),
         primary_email=shape.primary_email,
-        billing_information=None
-        if information is None
-        else BillingInformation(
-            email_recipients=tuple(information.email_recipients),
-            additional_email_recipients=tuple(information.additional_email_recipients),
-        ),
+        billing_information=None if shape.billing_information is None else _information_from(shape.billing_information),
         net_term_days=shape.net_term_days,
         metadata=shape.metadata or {},
-        tags=tuple(tag.lower() for tag in shape.tags or []),
+        tags=_tags_from(shape.tags or []),
+    )
+
+
+def account_changes_from(shape: UpdateAccountRequest) -> AccountChanges:
+    """The changes that are asked for, not yet checked."""
+    return AccountChanges(
+        name=shape.name,
+        status=None if shape.status is None else AccountStatus(shape.status.value),
+        currency=shape.invoice_currency,
+        address=None if shape.address is None else address_from(shape.address),
+        primary_email=shape.primary_email,
+        billing_information=None if shape.billing_information is None else _information_from(shape.billing_information),
+        net_term_days=shape.net_term_days,
+        metadata=shape.metadata,
+        tags=None if shape.tags is None else _tags_from(shape.tags),
     )
 
 
@@ -173,11 +234,32 @@ def address_to(address: Address) -> AddressShape:
     return AddressShape(**msgspec.structs.asdict(address))
 
 
-def _aliases_for_ever(aliases: list[str]) -> list[AliasWindow]:
-    for index, alias in enumerate(aliases):
-        if len(alias) < ALIAS_CHARACTERS_MIN:
-            raise Invalid(f"aliases[{index}]: must have at least {ALIAS_CHARACTERS_MIN} characters")
-    return [AliasWindow(alias=alias) for alias in aliases]
+def windows_from(aliases: list[str] | None, windows: list[AliasWindowShape] | None) -> tuple[AliasWindow, ...]:
+    """The windows of aliases without dates and of those with dates."""
+    return (*(AliasWindow(alias=alias) for alias in aliases or []), *map(_alias_window, windows or []))
+
+
+def account_alias_to(alias: AccountAlias) -> AccountAliasShape:
+    """An alias of an account as the interface shows it."""
+    return AccountAliasShape(
+        id=alias.alias_id,
+        value=alias.window.alias,
+        effective_from=alias.window.effective_from,
+        effective_until=alias.window.effective_until,
+        created_at=alias.created_at,
+        updated_at=alias.updated_at,
+    )
+
+
+def _information_from(shape: BillingInformationShape) -> BillingInformation:
+    return BillingInformation(
+        email_recipients=tuple(shape.email_recipients),
+        additional_email_recipients=tuple(shape.additional_email_recipients),
+    )
+
+
+def _tags_from(tags: list[str]) -> tuple[str, ...]:
+    return tuple(tag.lower() for tag in tags)
 
 
 def _alias_window(shape: AliasWindowShape) -> AliasWindow:

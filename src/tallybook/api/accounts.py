@@ -1,35 +1,59 @@
-"""The routes of accounts and of their pricing schedules."""
+"""The routes of accounts."""
 
-from collections.abc import Iterable
-from datetime import date, datetime
-from enum import Enum
+from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tallybook.api.account_shapes import AccountShape, CreateAccountRequest, account_from, account_to
-from tallybook.api.exact_json import refuse_unsupported
-from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
-from tallybook.api.paging import Listing
-from tallybook.api.price_plan_shapes import PricePlanDetailsShape, details_to
-from tallybook.core.account import Account
+from tallybook.api.account_shapes import (
+    AccountAliasPage,
+    AccountShape,
+    AddAliasesRequest,
+    CreateAccountRequest,
+    RemoveAliasesRequest,
+    UpdateAccountRequest,
+    account_alias_to,
+    account_changes_from,
+    account_from,
+    account_to,
+    windows_from,
+)
+from tallybook.api.handling import (
+    Caller,
+    Connected,
+    NextToken,
+    PageSize,
+    Search,
+    Sort,
+    Success,
+    changing,
+    reading,
+    removing,
+    writing,
+)
+from tallybook.api.paging import PageContext, table_listing
+from tallybook.api.settings import settings_of_entity
+from tallybook.api.texts import Currency, Id
+from tallybook.core.account import Account, AccountStatus
 from tallybook.core.errors import Invalid
 from tallybook.core.event import utc
-from tallybook.core.period import FOREVER, midnight
-from tallybook.core.price_plan import PricePlan, PricingSchedule
-from tallybook.flows import define
+from tallybook.core.setting import EntityType
+from tallybook.flows import define_accounts
 from tallybook.flows.authenticate import now_utc
+from tallybook.flows.define_accounts import AliasEnd
 from tallybook.flows.new_ids import new_id
-from tallybook.storage import accounts
-from tallybook.storage.definition_rows import PagePosition
+from tallybook.storage import accounts, aliases, customers
 
 TAG = "Accounts"
-LISTING = Listing("accounts", PagePosition)
-SCHEDULE_LISTING = Listing("pricing_schedules", date)
+LISTING = table_listing(
+    "accounts",
+    accounts.ACCOUNTS_LISTED,
+    combinations=(("account_id",), ("customer_id",), ("status",), ("invoice_currency",), ("customer_id", "status")),
+)
 
-PlanOf = dict[tuple[str, int], PricePlan]
+ALIASES = table_listing("account_aliases", aliases.WINDOWS_LISTED)
 
 
 class AccountPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -37,74 +61,7 @@ class AccountPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
 
     data: list[AccountShape]
     next_token: str | None = None
-
-
-class AssociationMode(Enum):
-    """Attach a plan for a range of days, or detach it."""
-
-    ASSOCIATE = "ASSOCIATE"
-    DISASSOCIATE = "DISASSOCIATE"
-
-
-class UpdatePricingScheduleRequest(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
-):
-    """Attach or detach a price plan on the days from `effectiveFrom` until before `effectiveUntil`."""
-
-    mode: AssociationMode = AssociationMode.ASSOCIATE
-    price_plan_id: str | None = None
-    effective_from: date
-    effective_until: date
-    price_plan_details_override: Annotated[Any, msgspec.Meta(description="Not supported.")] = None
-    pricing_rules_override: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
-    retain_start_offsets: Annotated[bool | None, msgspec.Meta(description="Not supported.")] = None
-    pre_actions: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
-
-
-class PlanOverrideShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A plan and the days on which it bills the account; the end is exclusive."""
-
-    id: str
-    price_plan_id: str
-    price_plan_name: str
-    start_date: datetime
-    end_date: datetime
-
-
-class UpdatePricingScheduleResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """All pricing schedules of the account, in the order of their dates."""
-
-    account_id: str
-    account_name: str
-    pricing_schedules: list[PlanOverrideShape]
-
-
-class PricePlanInfoShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What a plan is called."""
-
-    name: str
-    description: str | None = None
-
-
-class AccountScheduleShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A pricing schedule of an account; without the plan's details if a compact list was asked for."""
-
-    id: str
-    price_plan_details: PricePlanDetailsShape | None = None
-    start_date: datetime
-    end_date: datetime
-    version: int
-    is_overriden: bool  # the interface's spelling
-    price_plan_id: str
-    price_plan_name: str
-    price_plan_info: PricePlanInfoShape | None = None
-
-
-class AccountSchedulePage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A page of pricing schedules, in the order of their dates."""
-
-    data: list[AccountScheduleShape]
-    next_token: str | None = None
+    context: PageContext | None = None
 
 
 # ---- accounts ----------------------------------------------------------------------------------------------------
@@ -117,9 +74,15 @@ def create_account(data: JSONBody[CreateAccountRequest], identity: Caller, depen
         data,
         customer_id=data.customer_id,
         generated_id=new_id("account"),
-        base_currency=define.base_currency(dependencies.database, identity.organisation_id),
+        base_currency=define_accounts.base_currency(dependencies.database, identity.organisation_id),
     )
-    define.create_account(dependencies.database, identity.organisation_id, account, now=now)
+    account = define_accounts.create_account(
+        dependencies.database,
+        identity.organisation_id,
+        account,
+        account_settings=settings_of_entity(data.settings or (), EntityType.ACCOUNT, data.id),
+        now=now,
+    )
     return _shapes(identity, dependencies, [account], on=now)[0]
 
 
@@ -136,177 +99,145 @@ def get_account(
     ] = None,
 ) -> AccountShape:
     with dependencies.database.read() as connection:
-        account = define.found_account(connection, identity.organisation_id, account_id)
+        account = define_accounts.found_account(connection, identity.organisation_id, account_id)
     on = now_utc() if effective_on is None else utc(effective_on)
     return _shapes(identity, dependencies, [account], on=on)[0]
 
 
+@changing("/accounts/{account_id:str}", operation_id="updateAccount", summary="Change an account", tag=TAG)
+def update_account(
+    account_id: FromPath[str], data: JSONBody[UpdateAccountRequest], identity: Caller, dependencies: Connected
+) -> AccountShape:
+    now = now_utc()
+    account = define_accounts.update_account(
+        dependencies.database, identity.organisation_id, account_id, account_changes_from(data), now=now
+    )
+    return _shapes(identity, dependencies, [account], on=now)[0]
+
+
+@removing("/accounts/{account_id:str}", operation_id="deleteAccount", summary="Archive an account, for good", tag=TAG)
+def delete_account(account_id: FromPath[str], identity: Caller, dependencies: Connected) -> Success:
+    define_accounts.archive_account(dependencies.database, identity.organisation_id, account_id, now=now_utc())
+    return Success()
+
+
 @reading("/accounts", operation_id="getAccounts", summary="List accounts", tag=TAG)
 def list_accounts(
-    identity: Caller, dependencies: Connected, next_token: NextToken = None, page_size: PageSize = None
-) -> AccountPage:
-    page = LISTING.asked(dependencies, identity, next_token=next_token, page_size=page_size)
-    with dependencies.database.read() as connection:
-        found = accounts.list_accounts(connection, identity.organisation_id, after=page.after, limit=page.size)
-    return AccountPage(
-        data=_shapes(identity, dependencies, found.items, on=now_utc()),
-        next_token=LISTING.token(dependencies, identity, page, found.next),
-    )
-
-
-def _shapes(identity: Caller, dependencies: Connected, found: list[Account], *, on: datetime) -> list[AccountShape]:
-    with dependencies.database.read() as connection:
-        generated_ids = accounts.generated_ids_of_customers(
-            connection, identity.organisation_id, [account.customer_id for account in found]
-        )
-    return [account_to(account, togai_customer_id=generated_ids[account.customer_id], on=on) for account in found]
-
-
-# ---- pricing schedules -------------------------------------------------------------------------------------------
-
-
-@writing(
-    "/accounts/{account_id:str}/price_plans",
-    status=HTTPStatus.OK,
-    operation_id="updatePricingSchedule",
-    summary="Attach a price plan to an account, or detach it",
-    tag=TAG,
-)
-def update_pricing_schedule(
-    account_id: FromPath[str], data: JSONBody[UpdatePricingScheduleRequest], identity: Caller, dependencies: Connected
-) -> UpdatePricingScheduleResponse:
-    refuse_unsupported(
-        data, "price_plan_details_override", "pricing_rules_override", "retain_start_offsets", "pre_actions"
-    )
-    account = _associated(account_id, data, identity, dependencies)
-    plan_of = _plans_of(identity, dependencies, account.schedules)
-    return UpdatePricingScheduleResponse(
-        account_id=account.account_id,
-        account_name=account.name,
-        pricing_schedules=[
-            PlanOverrideShape(
-                id=schedule.schedule_id,
-                price_plan_id=schedule.plan_id,
-                price_plan_name=plan_of[schedule.plan_id, schedule.plan_version].name,
-                start_date=midnight(schedule.start_date),
-                end_date=midnight(schedule.end_date),
-            )
-            for schedule in account.schedules
-        ],
-    )
-
-
-def _associated(
-    account_id: str, data: UpdatePricingScheduleRequest, identity: Caller, dependencies: Connected
-) -> Account:
-    if data.mode is AssociationMode.DISASSOCIATE:
-        return define.disassociate_price_plan(
-            dependencies.database,
-            identity.organisation_id,
-            account_id,
-            data.price_plan_id,
-            start_date=data.effective_from,
-            end_date=data.effective_until,
-            now=now_utc(),
-        )
-    if data.price_plan_id is None:
-        raise Invalid("pricePlanId: say which plan to associate")
-    return define.associate_price_plan(
-        dependencies.database,
-        identity.organisation_id,
-        account_id,
-        data.price_plan_id,
-        start_date=data.effective_from,
-        end_date=data.effective_until,
-        schedule_id=new_id("sch"),
-        now=now_utc(),
-    )
-
-
-@reading(
-    "/accounts/{account_id:str}/pricing_schedules",
-    operation_id="getPricingSchedules",
-    summary="List the pricing schedules of an account",
-    tag=TAG,
-)
-def list_pricing_schedules(
-    account_id: FromPath[str],
     identity: Caller,
     dependencies: Connected,
+    account_id: Annotated[Id | None, QueryParameter(name="account_id")] = None,
+    customer_id: Annotated[Id | None, QueryParameter(name="customer_id")] = None,
+    status: Annotated[AccountStatus | None, QueryParameter(name="status")] = None,
+    invoice_currency: Annotated[Currency | None, QueryParameter(name="invoice_currency")] = None,
     next_token: NextToken = None,
     page_size: PageSize = None,
-    start_date: Annotated[
-        date | None, QueryParameter(name="start_date", description="Only schedules that bill this day or a later one.")
-    ] = None,
-    end_date: Annotated[
-        date | None, QueryParameter(name="end_date", description="Only schedules that bill a day before this one.")
-    ] = None,
-    include_price_plan_info: Annotated[bool | None, QueryParameter(name="include_price_plan_info")] = None,
-    compact: Annotated[bool | None, QueryParameter(name="compact", description="Leave out the plans' details.")] = None,
-) -> AccountSchedulePage:
-    page = SCHEDULE_LISTING.asked(
+    search: Search = None,
+    sort: Sort = None,
+) -> AccountPage:
+    page = LISTING.asked(
         dependencies,
         identity,
         next_token=next_token,
         page_size=page_size,
         filters={
-            "account": account_id,
-            "from": start_date.isoformat() if start_date else None,
-            "until": end_date.isoformat() if end_date else None,
+            "account_id": account_id,
+            "customer_id": customer_id,
+            "status": status and status.value,
+            "invoice_currency": invoice_currency,
         },
+        search=search,
+        sort=sort,
     )
     with dependencies.database.read() as connection:
-        account = define.found_account(connection, identity.organisation_id, account_id)
-    first = date.fromisoformat(page.filters.get("from", date.min.isoformat()))
-    last = date.fromisoformat(page.filters.get("until", FOREVER.isoformat()))
-    following = [
-        schedule
-        for schedule in account.schedules
-        if schedule.end_date > first
-        and schedule.start_date < last
-        and (page.after is None or schedule.start_date > page.after)
+        found = accounts.list_accounts(connection, identity.organisation_id, page)
+    return AccountPage(
+        data=_shapes(identity, dependencies, found.items, on=now_utc()),
+        next_token=LISTING.token(dependencies, identity, page, found.next),
+        context=PageContext.of(page),
+    )
+
+
+def _shapes(identity: Caller, dependencies: Connected, found: list[Account], *, on: datetime) -> list[AccountShape]:
+    with dependencies.database.read() as connection:
+        generated_ids = customers.generated_ids_of_customers(
+            connection, identity.organisation_id, [account.customer_id for account in found]
+        )
+    return [account_to(account, togai_customer_id=generated_ids[account.customer_id], on=on) for account in found]
+
+
+# ---- aliases -----------------------------------------------------------------------------------------------------
+
+
+@writing(
+    "/accounts/{account_id:str}/add_aliases",
+    status=HTTPStatus.OK,
+    operation_id="addAliases",
+    summary="Let aliases name an account",
+    tag=TAG,
+)
+def add_aliases(
+    account_id: FromPath[str], data: JSONBody[AddAliasesRequest], identity: Caller, dependencies: Connected
+) -> AccountShape:
+    now = now_utc()
+    windows = windows_from(data.aliases, data.account_aliases)
+    if not windows:
+        raise Invalid("aliases: name at least one, here or in accountAliases")
+    account = define_accounts.add_aliases(dependencies.database, identity.organisation_id, account_id, windows, now=now)
+    return _shapes(identity, dependencies, [account], on=now)[0]
+
+
+@writing(
+    "/accounts/{account_id:str}/remove_aliases",
+    status=HTTPStatus.OK,
+    operation_id="removeAliases",
+    summary="Let aliases name an account no more",
+    tag=TAG,
+)
+def remove_aliases(
+    account_id: FromPath[str], data: JSONBody[RemoveAliasesRequest], identity: Caller, dependencies: Connected
+) -> AccountShape:
+    now = now_utc()
+    ends = [
+        AliasEnd(alias_id=each.id, at=None if each.at is None else utc(each.at)) for each in data.account_aliases or ()
     ]
-    shown = following[: page.size]
-    plan_of = _plans_of(identity, dependencies, shown)
-    return AccountSchedulePage(
-        data=[
-            _schedule_shape(
-                schedule,
-                plan_of[schedule.plan_id, schedule.plan_version],
-                with_details=not compact,
-                with_info=bool(include_price_plan_info),
-            )
-            for schedule in shown
-        ],
-        next_token=SCHEDULE_LISTING.token(
-            dependencies, identity, page, shown[-1].start_date if len(following) > len(shown) else None
-        ),
+    if not ends and not data.aliases:
+        raise Invalid("aliases: name at least one, here or in accountAliases")
+    account = define_accounts.remove_aliases(
+        dependencies.database, identity.organisation_id, account_id, data.aliases or (), ends, now=now
     )
+    return _shapes(identity, dependencies, [account], on=now)[0]
 
 
-def _schedule_shape(
-    schedule: PricingSchedule, plan: PricePlan, *, with_details: bool, with_info: bool
-) -> AccountScheduleShape:
-    return AccountScheduleShape(
-        id=schedule.schedule_id,
-        price_plan_details=details_to(plan) if with_details else None,
-        start_date=midnight(schedule.start_date),
-        end_date=midnight(schedule.end_date),
-        version=schedule.plan_version,
-        is_overriden=False,
-        price_plan_id=plan.plan_id,
-        price_plan_name=plan.name,
-        price_plan_info=PricePlanInfoShape(name=plan.name, description=plan.description) if with_info else None,
-    )
-
-
-def _plans_of(identity: Caller, dependencies: Connected, schedules: Iterable[PricingSchedule]) -> PlanOf:
-    wanted = {(schedule.plan_id, schedule.plan_version) for schedule in schedules}
+@reading(
+    "/accounts/{account_id:str}/account_aliases",
+    operation_id="listAccountAliases",
+    summary="List the aliases of an account with their times",
+    tag=TAG,
+)
+def list_account_aliases(
+    account_id: FromPath[str],
+    identity: Caller,
+    dependencies: Connected,
+    next_token: NextToken = None,
+    page_size: PageSize = None,
+) -> AccountAliasPage:
+    page = ALIASES.asked(dependencies, identity, next_token=next_token, page_size=page_size, within=account_id)
     with dependencies.database.read() as connection:
-        return {
-            (plan_id, version): define.found_plan(connection, identity.organisation_id, plan_id, version)
-            for plan_id, version in wanted
-        }
+        define_accounts.found_account(connection, identity.organisation_id, account_id)
+        found = aliases.list_windows_of_account(connection, identity.organisation_id, account_id, page)
+    return AccountAliasPage(
+        data=[account_alias_to(each) for each in found.items],
+        next_token=ALIASES.token(dependencies, identity, page, found.next),
+    )
 
 
-ROUTES = (create_account, get_account, list_accounts, update_pricing_schedule, list_pricing_schedules)
+ROUTES = (
+    create_account,
+    get_account,
+    update_account,
+    delete_account,
+    list_accounts,
+    add_aliases,
+    remove_aliases,
+    list_account_aliases,
+)

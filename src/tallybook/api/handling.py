@@ -10,19 +10,23 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
+import msgspec
 from anyio.to_thread import run_sync
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, get, post
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, delete, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from tallybook.api.errors import ErrorResponse
+from tallybook.api.generations import choose_generation
 from tallybook.api.parameters import refuse_strange_parameters
+from tallybook.api.permissions import require_permission
 from tallybook.config import Settings
 from tallybook.core.credential import Identity, Scope
 from tallybook.flows.authenticate import Authenticator
+from tallybook.flows.print_invoice import Press
 from tallybook.flows.query import Events
 from tallybook.storage.database import Database
 
@@ -30,10 +34,28 @@ BODY_BYTES_MAX = 1024 * 1024  # a plan with 50 cards of 10 slabs, the largest de
 
 PAGE_SIZE_MAX = 100
 PAGE_SIZE_DEFAULT = 20
+SEARCH_CHARACTERS_MAX = 50  # a name has that many, and a token has room for little more
+SORT_CHARACTERS_MAX = 100  # three fields, each with its direction
 
 NextToken = Annotated[str | None, QueryParameter(name="nextToken", description="Where the page before ended; opaque.")]
 PageSize = Annotated[
     int | None, QueryParameter(name="pageSize", description="Items on a page, normally 20.", ge=1, le=PAGE_SIZE_MAX)
+]
+Search = Annotated[
+    str | None,
+    QueryParameter(
+        name="_search",
+        description="Only items whose name, or id if it is the caller's, contains this, in upper or lower case.",
+        max_length=SEARCH_CHARACTERS_MAX,
+    ),
+]
+Sort = Annotated[
+    str | None,
+    QueryParameter(
+        name="_sort",
+        description="Up to three fields to sort by, such as `name` or `updated_at:desc,name`.",
+        max_length=SORT_CHARACTERS_MAX,
+    ),
 ]
 
 Route = Callable[[Callable[..., Any]], HTTPRouteHandler]
@@ -54,6 +76,12 @@ ERRORS: Mapping[int, ResponseSpec] = {
 }
 
 
+class Success(msgspec.Struct, frozen=True, kw_only=True):
+    """It is done, and there is nothing to show."""
+
+    success: bool = True
+
+
 class Dependencies:
     """What the handlers work with."""
 
@@ -62,15 +90,25 @@ class Dependencies:
         self.database = database
         self.authenticator = authenticator
         self.events = events
+        self.press = Press()
 
 
 Caller = NamedDependency[Identity]
 Connected = NamedDependency[Dependencies]
 
 
-def reading(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
-    """A GET route for keys with the scope `read`."""
-    return get(path, **_common(Scope.READ, operation_id, summary, tag))
+def reading(
+    path: str,
+    *,
+    operation_id: str,
+    summary: str,
+    tag: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    also: Mapping[int, ResponseSpec] | None = None,
+) -> Route:
+    """A GET route for keys with the scope `read`; `also` are other answers than JSON with `status` and the errors."""
+    common = _common(Scope.READ, operation_id, summary, tag)
+    return get(path, status_code=status, **{**common, "responses": {**ERRORS, **(also or {})}})
 
 
 def asking(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
@@ -78,9 +116,38 @@ def asking(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
     return post(path, status_code=HTTPStatus.OK, **_common(Scope.READ, operation_id, summary, tag))
 
 
-def writing(path: str, *, status: HTTPStatus, operation_id: str, summary: str, tag: str) -> Route:
-    """A POST route for keys with the scope `write`."""
-    return post(path, status_code=status, **_common(Scope.WRITE, operation_id, summary, tag))
+def writing(
+    path: str,
+    *,
+    status: HTTPStatus,
+    operation_id: str,
+    summary: str,
+    tag: str,
+    also: Mapping[int, ResponseSpec] | None = None,
+) -> Route:
+    """A POST route for keys with the scope `write`; `also` are other answers than `status` and the errors."""
+    common = _common(Scope.WRITE, operation_id, summary, tag)
+    return post(path, status_code=status, **{**common, "responses": {**ERRORS, **(also or {})}})
+
+
+def changing(path: str, *, operation_id: str, summary: str, tag: str, status: HTTPStatus = HTTPStatus.OK) -> Route:
+    """A PATCH route for keys with the scope `write`."""
+    return patch(path, status_code=status, **_common(Scope.WRITE, operation_id, summary, tag))
+
+
+def removing(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
+    """A DELETE route for keys with the scope `write`; answers 200 with `Success`."""
+    return delete(path, status_code=HTTPStatus.OK, **_common(Scope.WRITE, operation_id, summary, tag))
+
+
+def administering(path: str, *, status: HTTPStatus, operation_id: str, summary: str, tag: str) -> Route:
+    """A POST route for keys with the scope `admin`."""
+    return post(path, status_code=status, **_common(Scope.ADMIN, operation_id, summary, tag))
+
+
+def overseeing(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
+    """A GET route for keys with the scope `admin`."""
+    return get(path, **_common(Scope.ADMIN, operation_id, summary, tag))
 
 
 def for_any_credential(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
@@ -90,13 +157,20 @@ def for_any_credential(path: str, *, operation_id: str, summary: str, tag: str) 
 
 def _common(scope: Scope | None, operation_id: str, summary: str, tag: str) -> dict[str, Any]:
     return {
-        "guards": [_admitting(scope), refuse_strange_parameters],
+        "guards": [_admitting(scope), choose_generation, refuse_strange_parameters],
         "operation_id": operation_id,
         "summary": summary,
         "tags": [tag],
         "responses": ERRORS,
+        "security": credentials_for(scope),
         "sync_to_thread": True,
     }
+
+
+def credentials_for(scope: Scope | None) -> list[dict[str, list[str]]]:
+    """How the OpenAPI document says who may call: either credential, with the scope if one is needed."""
+    scopes = [] if scope is None else [scope.value]
+    return [{"bearerAuth": scopes}, {"apiKeyAuth": scopes}]
 
 
 # ---- before the body is read -------------------------------------------------------------------------------------
@@ -105,7 +179,7 @@ def _common(scope: Scope | None, operation_id: str, summary: str, tag: str) -> d
 def _admitting(scope: Scope | None) -> Guard:
     """A guard that finds out who calls, keeps that for the handler, and refuses a key without the scope."""
 
-    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         headers = dict(connection.scope["headers"])
         authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
         authenticator: Authenticator = connection.app.state.dependencies.authenticator
@@ -113,7 +187,7 @@ def _admitting(scope: Scope | None) -> Guard:
         if identity is None:
             identity = await run_sync(authenticator.identify, authorization, api_key)
         if scope is not None:
-            identity.require(scope)
+            require_permission(identity, scope, handler)
         connection.scope["user"] = identity
 
     return guard

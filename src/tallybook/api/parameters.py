@@ -1,5 +1,6 @@
 """Path and query parameters: what every route refuses, and what they are called on the wire."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -8,6 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import ParameterKwarg, QueryParameter
 
 from tallybook.core.errors import Invalid
+from tallybook.core.event import EVENT_TIME_YEARS, utc
 
 QUERY_BYTES_MAX = 8192  # a paging token and some filters, the longest query there is a use for, have a tenth
 PATH_PARAMETER_CHARACTERS_MAX = 512  # the longest id there is, an event's
@@ -39,6 +41,13 @@ def check_text_parameter(text: str, name: str) -> None:
     """Refuse text that no id can be: with U+0000 or half a character in it. Raises `Invalid`."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise Invalid(f"{name}: has characters that are not allowed")
+
+
+def utc_instant(instant: datetime, name: str) -> datetime:
+    """A time of a request in UTC; without an offset it is UTC. Raises `Invalid` beyond the years of events."""
+    if instant.year not in EVENT_TIME_YEARS:
+        raise Invalid(f"{name}: must be in the years {EVENT_TIME_YEARS[0]} to {EVENT_TIME_YEARS[-1]}")
+    return utc(instant)
 
 
 def query_parameters(handler: BaseRouteHandler) -> dict[str, str]:

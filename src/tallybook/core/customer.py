@@ -1,5 +1,7 @@
-"""Whom accounts belong to: a name and an address. Everything that is billed hangs on the accounts."""
+"""Whom accounts belong to: a name, an address, and people. Everything that is billed hangs on the accounts."""
 
+import re
+from datetime import datetime
 from enum import Enum
 
 import msgspec
@@ -12,6 +14,12 @@ NAME_CHARACTERS_MAX = 255
 EMAIL_CHARACTERS_MAX = 320
 ADDRESS_LINE_CHARACTERS_MAX = 255  # four lines of it and the rest stay within an address text of 1000
 ADDRESS_TEXT_CHARACTERS_MAX = 1000
+CONTACT_NAME_CHARACTERS_MAX = 50
+CONTACT_PHONE_CHARACTERS_MAX = 30
+CONTACTS_MAX = 1_000  # of a customer; the interface names none, and they are read by people
+
+_CONTACT_EMAIL = re.compile(r"\S+@\S+\.\S+")
+_PREFERRED_USERNAME = re.compile(r"[A-Za-z0-9]{3,50}", re.ASCII)
 
 
 class CustomerStatus(Enum):
@@ -42,6 +50,49 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     primary_email: str
     address: Address
     status: CustomerStatus
+
+
+class CustomerChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change of a customer; None leaves it as it is. An address is replaced as a whole."""
+
+    name: str | None = None
+    primary_email: str | None = None
+    address: Address | None = None
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody at the customer. `username` is ours; `preferred_username` no other contact of the organisation has."""
+
+    username: str
+    customer_id: str
+    preferred_username: str | None = None
+    name: str
+    email: str
+    phone: str | None = None
+    verified: bool = False
+    created_by: str
+    created_at: datetime
+
+
+def changed_customer(customer: Customer, changes: CustomerChanges) -> Customer:
+    """The customer with these changes. Raises `Invalid`, naming the field."""
+    given = {field: value for field, value in msgspec.structs.asdict(changes).items() if value is not None}
+    changed = msgspec.structs.replace(customer, **given)
+    check_customer(changed)
+    return changed
+
+
+def check_contact(contact: Contact) -> None:
+    """Refuse texts that are empty or too long, and what is no e-mail address. Raises `Invalid`, naming the field."""
+    if not contact.name.strip() or len(contact.name) > CONTACT_NAME_CHARACTERS_MAX:
+        raise Invalid(f"name: must be 1 to {CONTACT_NAME_CHARACTERS_MAX} characters, and not blank")
+    check_email(contact.email, "email")
+    if not _CONTACT_EMAIL.fullmatch(contact.email):
+        raise Invalid("email: must be an e-mail address such as ann@example.com")
+    if contact.phone is not None and len(contact.phone) > CONTACT_PHONE_CHARACTERS_MAX:
+        raise Invalid(f"phone: at most {CONTACT_PHONE_CHARACTERS_MAX} characters")
+    if contact.preferred_username is not None and not _PREFERRED_USERNAME.fullmatch(contact.preferred_username):
+        raise Invalid("preferredUsername: must be 3 to 50 letters and digits")
 
 
 def check_customer(customer: Customer) -> None:

@@ -1,4 +1,4 @@
-"""Who is billed, as stored: organisations, customers, and accounts with their aliases and pricing schedules."""
+"""What is billed, as stored: accounts with their aliases and pricing schedules, and the organisations they are in."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
@@ -7,24 +7,37 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
 from tallybook.core.account import Account, AccountStatus, AliasWindow
-from tallybook.core.customer import Customer
 from tallybook.core.errors import Conflict
-from tallybook.core.instant import instant_at, microseconds_since_1970
+from tallybook.core.instant import microseconds_since_1970
+from tallybook.core.invoice import InvoiceType
 from tallybook.core.period import PricingCycle, anchored
-from tallybook.core.price_plan import PricingSchedule
-from tallybook.storage import tables
+from tallybook.core.plan_changes import PlanChanges
+from tallybook.core.pricing_schedule import PricingSchedule
+from tallybook.storage import aliases, tables
 from tallybook.storage.definition_rows import (
-    Page,
-    PagePosition,
-    Stored,
     definition_text,
-    find_one,
-    find_page,
     in_pieces,
     note_change,
     read_definition,
-    stored,
     written_at,
+)
+from tallybook.storage.pages import ListedTable, Page, PageRequest, Place, SortKey, equals, sorted_text
+
+ACCOUNTS_LISTED = ListedTable(
+    filters={
+        "account_id": equals(tables.account.c.account_id),
+        "customer_id": equals(tables.account.c.customer_id),
+        "status": equals(tables.account.c.status),
+        "invoice_currency": equals(tables.account.c.currency),
+    },
+    sorts={
+        "account_id": tables.account.c.account_id,
+        "name": sorted_text(tables.account.c.name),
+        "created_at": tables.account.c.created_at,
+        "updated_at": tables.account.c.updated_at,
+    },
+    order=(SortKey("updated_at", descending=True), SortKey("account_id")),
+    searched=(tables.account.c.account_id, tables.account.c.name),
 )
 
 
@@ -67,52 +80,6 @@ def _organisation(row: RowMapping) -> Organisation:
     return Organisation(organisation_id=row["organisation_id"], name=row["name"], base_currency=row["base_currency"])
 
 
-def add_customer(connection: Connection, organisation_id: str, customer: Customer, *, now: datetime) -> None:
-    """Add the customer. Raises `Conflict` when its id is taken."""
-    if find_customer(connection, organisation_id, customer.customer_id):
-        raise Conflict(f"id: a customer {customer.customer_id!r} exists already", code="ALREADY_EXISTS")
-    connection.execute(
-        insert(tables.customer).values(
-            organisation_id=organisation_id,
-            customer_id=customer.customer_id,
-            generated_id=customer.generated_id,
-            status=customer.status.value,
-            definition=definition_text(customer),
-            **written_at(now),
-        )
-    )
-
-
-def find_customer(connection: Connection, organisation_id: str, customer_id: str) -> Stored[Customer] | None:
-    """The customer with that id."""
-    table = tables.customer
-    query = select(table).where(table.c.organisation_id == organisation_id, table.c.customer_id == customer_id)
-    return find_one(connection, query, Customer)
-
-
-def list_customers(
-    connection: Connection, organisation_id: str, *, after: PagePosition | None, limit: int
-) -> Page[Stored[Customer]]:
-    """A page of the customers, those changed last first."""
-    query = select(tables.customer).where(tables.customer.c.organisation_id == organisation_id)
-    rows = find_page(connection, query, tables.customer, "customer_id", after=after, limit=limit)
-    return Page(items=[stored(row, Customer) for row in rows.items], next=rows.next)
-
-
-def generated_ids_of_customers(
-    connection: Connection, organisation_id: str, customer_ids: Collection[str]
-) -> dict[str, str]:
-    """The ids that Tallybook gave those customers, by the ids that the caller gave them."""
-    table = tables.customer
-    found: dict[str, str] = {}
-    for some in in_pieces(sorted(set(customer_ids))):
-        query = select(table.c.customer_id, table.c.generated_id).where(
-            table.c.organisation_id == organisation_id, table.c.customer_id.in_(some)
-        )
-        found.update((row[0], row[1]) for row in connection.execute(query))
-    return found
-
-
 class _PlanCycle(msgspec.Struct):
     """As much of a price plan as a schedule needs."""
 
@@ -134,14 +101,51 @@ def add_account(connection: Connection, organisation_id: str, account: Account, 
             generated_id=account.generated_id,
             customer_id=account.customer_id,
             status=account.status.value,
+            name=account.name,
+            currency=account.currency,
             definition=definition_text(msgspec.structs.replace(account, aliases=())),
             **written_at(now),
         )
     )
     for window in account.aliases:
-        _add_alias(connection, organisation_id, account.account_id, window)
-    # The aliases too: a cache may hold whom such a name meant until now.
-    for name in (account.account_id, *sorted({window.alias for window in account.aliases})):
+        aliases.add_window(connection, organisation_id, account.account_id, window, now=now)
+    _note_names(connection, organisation_id, account.account_id, aliases.names_of(account.aliases), now)
+
+
+def replace_account(connection: Connection, organisation_id: str, account: Account, *, now: datetime) -> None:
+    """Write over the stored account, which must be there; its aliases and schedules stay as they are stored."""
+    written = connection.execute(
+        update(tables.account)
+        .where(tables.account.c.organisation_id == organisation_id, tables.account.c.account_id == account.account_id)
+        .values(
+            status=account.status.value,
+            name=account.name,
+            currency=account.currency,
+            definition=definition_text(msgspec.structs.replace(account, aliases=(), schedules=())),
+            updated_at=microseconds_since_1970(now),
+        )
+    )
+    assert written.rowcount == 1, "the account to write over is not there"
+    note_change(connection, organisation_id, "account", account.account_id, now)
+
+
+def note_changed_aliases(
+    connection: Connection, organisation_id: str, account_id: str, changed: Collection[str], *, now: datetime
+) -> None:
+    """Say that these aliases of the account, which must be there, mean something else than before."""
+    connection.execute(
+        update(tables.account)
+        .where(tables.account.c.organisation_id == organisation_id, tables.account.c.account_id == account_id)
+        .values(updated_at=microseconds_since_1970(now))
+    )
+    _note_names(connection, organisation_id, account_id, changed, now)
+
+
+def _note_names(
+    connection: Connection, organisation_id: str, account_id: str, changed: Collection[str], now: datetime
+) -> None:
+    """Note a change of the account under its aliases too: a cache may hold whom such a name meant until now."""
+    for name in (account_id, *changed):
         note_change(connection, organisation_id, "account", name, now)
 
 
@@ -177,6 +181,15 @@ def accounts_by_reference(
     return {reference: found for reference, found in named.items() if found}
 
 
+def accounts_of_customer(connection: Connection, organisation_id: str, customer_id: str) -> list[Account]:
+    """The accounts of the customer, by id."""
+    table = tables.account
+    query = select(table).where(table.c.organisation_id == organisation_id, table.c.customer_id == customer_id)
+    return _accounts(
+        connection, organisation_id, connection.execute(query.order_by(table.c.account_id)).mappings().all()
+    )
+
+
 def accounts_with_schedules(
     connection: Connection, organisation_id: str, *, after: str | None, limit: int
 ) -> list[Account]:
@@ -201,12 +214,10 @@ def customers_by_account(connection: Connection, organisation_id: str) -> dict[s
     return {row.account_id: row.customer_id for row in connection.execute(query)}
 
 
-def list_accounts(
-    connection: Connection, organisation_id: str, *, after: PagePosition | None, limit: int
-) -> Page[Account]:
-    """A page of the accounts, those changed last first."""
+def list_accounts(connection: Connection, organisation_id: str, page: PageRequest[Place]) -> Page[Account]:
+    """A page of the accounts, normally those changed last first."""
     query = select(tables.account).where(tables.account.c.organisation_id == organisation_id)
-    rows = find_page(connection, query, tables.account, "account_id", after=after, limit=limit)
+    rows = ACCOUNTS_LISTED.page(connection, query, page)
     return Page(items=_accounts(connection, organisation_id, rows.items), next=rows.next)
 
 
@@ -234,6 +245,7 @@ def set_schedules(
                 association_date=schedule.association_date.isoformat(),
                 plan_id=schedule.plan_id,
                 plan_version=schedule.plan_version,
+                override=None if schedule.override is None else definition_text(schedule.override),
                 created_at=microseconds_since_1970(now),
             )
         )
@@ -245,6 +257,25 @@ def set_schedules(
     note_change(connection, organisation_id, "account", account_id, now)
 
 
+def accounts_of_plan(
+    connection: Connection, organisation_id: str, plan_id: str, *, billed_from: date, limit: int
+) -> list[Account]:
+    """Up to `limit` accounts that the plan bills on a day from `billed_from` on, in any version, by id."""
+    table, schedule = tables.account, tables.pricing_schedule
+    billed = (
+        select(schedule.c.account_id)
+        .where(
+            schedule.c.organisation_id == organisation_id,
+            schedule.c.plan_id == plan_id,
+            schedule.c.end_date > billed_from.isoformat(),
+        )
+        .distinct()
+    )
+    query = select(table).where(table.c.organisation_id == organisation_id, table.c.account_id.in_(billed))
+    rows = connection.execute(query.order_by(table.c.account_id).limit(limit)).mappings().all()
+    return _accounts(connection, organisation_id, rows)
+
+
 def invoiced_until(
     connection: Connection, organisation_id: str, account_id: str, *, start: date, end: date
 ) -> date | None:
@@ -253,6 +284,7 @@ def invoiced_until(
     query = select(func.max(table.c.end_date)).where(
         table.c.organisation_id == organisation_id,
         table.c.account_id == account_id,
+        table.c.invoice_type == InvoiceType.STANDARD.value,
         table.c.start_date < end.isoformat(),
         table.c.end_date > start.isoformat(),
     )
@@ -266,67 +298,24 @@ def _find_account_row(connection: Connection, organisation_id: str, account_id: 
     return connection.execute(query).mappings().first()
 
 
-def _add_alias(connection: Connection, organisation_id: str, account_id: str, window: AliasWindow) -> None:
-    table = tables.account_alias
-    start, end = microseconds_since_1970(window.effective_from), microseconds_since_1970(window.effective_until)
-    overlapping = select(table.c.account_id).where(
-        table.c.organisation_id == organisation_id,
-        table.c.alias == window.alias,
-        table.c.effective_from < end,
-        table.c.effective_until > start,
-    )
-    holder = connection.scalar(overlapping.limit(1))
-    if holder is not None:
-        raise Conflict(f"aliases: {window.alias!r} names account {holder!r} in that time already", code="ALIAS_TAKEN")
-    connection.execute(
-        insert(table).values(
-            organisation_id=organisation_id,
-            alias=window.alias,
-            effective_from=start,
-            effective_until=end,
-            account_id=account_id,
-        )
-    )
-
-
 def _accounts(connection: Connection, organisation_id: str, rows: Sequence[RowMapping]) -> list[Account]:
     """Make accounts of rows, with what other tables hold of them."""
-    aliases: dict[str, list[AliasWindow]] = {}
+    windows: dict[str, list[AliasWindow]] = {}
     schedules: dict[str, list[PricingSchedule]] = {}
     for some in in_pieces([row["account_id"] for row in rows]):
-        for account_id, window in _aliases_of(connection, organisation_id, some):
-            aliases.setdefault(account_id, []).append(window)
+        for account_id, window in aliases.windows_by_account(connection, organisation_id, some):
+            windows.setdefault(account_id, []).append(window)
         for account_id, schedule in _schedules_of(connection, organisation_id, some):
             schedules.setdefault(account_id, []).append(schedule)
     return [
         msgspec.structs.replace(
             read_definition(row["definition"], Account),
             status=AccountStatus(row["status"]),
-            aliases=tuple(aliases.get(row["account_id"], ())),
+            aliases=tuple(windows.get(row["account_id"], ())),
             schedules=tuple(schedules.get(row["account_id"], ())),
         )
         for row in rows
     ]
-
-
-def _aliases_of(
-    connection: Connection, organisation_id: str, account_ids: Sequence[str]
-) -> Iterator[tuple[str, AliasWindow]]:
-    table = tables.account_alias
-    query = (
-        select(table)
-        .where(table.c.organisation_id == organisation_id, table.c.account_id.in_(account_ids))
-        .order_by(table.c.alias, table.c.effective_from)
-    )
-    for row in connection.execute(query):
-        yield (
-            row.account_id,
-            AliasWindow(
-                alias=row.alias,
-                effective_from=instant_at(row.effective_from),
-                effective_until=instant_at(row.effective_until),
-            ),
-        )
 
 
 def _schedules_of(
@@ -346,6 +335,8 @@ def _schedules_of(
     )
     for row in connection.execute(query):
         association_date = date.fromisoformat(row.association_date)
+        override = None if row.override is None else read_definition(row.override, PlanChanges)
+        own_cycle = None if override is None else override.cycle
         yield (
             row.account_id,
             PricingSchedule(
@@ -355,6 +346,7 @@ def _schedules_of(
                 start_date=date.fromisoformat(row.start_date),
                 end_date=date.fromisoformat(row.end_date),
                 association_date=association_date,
-                cycle=anchored(_plan_cycle.decode(row.definition).cycle, association_date),
+                cycle=anchored(own_cycle or _plan_cycle.decode(row.definition).cycle, association_date),
+                override=override,
             ),
         )

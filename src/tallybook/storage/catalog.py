@@ -4,14 +4,15 @@ A flow that reads and writes several things in one transaction uses the function
 on a connection instead.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tallybook.core.account import Account
 from tallybook.core.customer import Customer
 from tallybook.core.event_schema import EventSchema
 from tallybook.core.price_plan import PricePlan
+from tallybook.core.setting import OrganisationChoices, SettingKey, SettingValue
 from tallybook.core.usage_meter import UsageMeter
-from tallybook.storage import accounts, definition_rows, plans, schemas
+from tallybook.storage import accounts, customers, definition_rows, plans, schemas, settings
 from tallybook.storage.accounts import Organisation
 from tallybook.storage.database import Database
 from tallybook.storage.definition_rows import Change
@@ -47,7 +48,7 @@ class Catalog:
     def customer(self, organisation_id: str, customer_id: str) -> Customer | None:
         """The customer with that id."""
         with self.database.read() as connection:
-            found = accounts.find_customer(connection, organisation_id, customer_id)
+            found = customers.find_customer(connection, organisation_id, customer_id)
         return found.definition if found else None
 
     def customers_by_account(self, organisation_id: str) -> dict[str, str]:
@@ -89,6 +90,20 @@ class Catalog:
         with self.database.read() as connection:
             found = schemas.usage_meter(connection, organisation_id, meter_id)
         return found.definition if found else None
+
+    def choices(self, organisation_id: str) -> OrganisationChoices:
+        """What the organisation has chosen, with the defaults for what it has not."""
+        with self.database.read() as connection:
+            return settings.choices_of(connection, organisation_id)
+
+    def setting_values(
+        self, organisation_id: str, keys: Sequence[SettingKey], *, account_id: str, customer_id: str
+    ) -> tuple[SettingValue | None, ...]:
+        """What each key means for the account, in the order of the keys; None where no setting is there."""
+        with self.database.read() as connection:
+            return settings.values_for_account(
+                connection, organisation_id, keys, account_id=account_id, customer_id=customer_id
+            )
 
     def price_plan(self, organisation_id: str, plan_id: str, version: int | None = None) -> PricePlan | None:
         """That version of the price plan, or its latest."""
