@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import msgspec
-from crash.load import RideClient
+from crash.load import REVERTED, RideClient
 from deltalake import DeltaTable, QueryBuilder
 from rides import DUPLICATE, Place, define_rides, status_of, usage_of
 from running_server import RunningServer, kill, wait_until
@@ -48,6 +48,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     duplicates: int
     unknown_outcomes: int
+    undone: int
+    redone: int
     problems: list[str]
 
 
@@ -142,16 +144,18 @@ class CrashTest:
         self._server.wait_until_metered(timeout_s=SETTLE_TIMEOUT_S)
         problems = [problem for client in self._load for problem in client.unexpected]
         acknowledged = set[int]().union(*(client.acknowledged for client in self._load))
-        problems += self._misread(sorted(acknowledged)[:: max(1, len(acknowledged) // SAMPLE)])
+        undone = set[int]().union(*(client.undone for client in self._load))
+        problems += self._misread(sorted(acknowledged)[:: max(1, len(acknowledged) // SAMPLE)], undone)
         wait_until(
             lambda: self._scalar("SELECT count(*) FROM event_block") == 0,
             timeout_s=SETTLE_TIMEOUT_S,
             what=lambda: f"archiving to catch up; {self._server.complained[-3000:]}",
         )
-        rows = self._lake_rows()
-        problems += _wrong_rows(rows, acknowledged)
+        rows, taken_back = self._lake_rows("index >= 0"), self._lake_rows("index < 0")
+        left = {event: count - taken_back.get(event, 0) for event, count in rows.items()}
+        problems += _wrong_rows({event: count for event, count in left.items() if count}, acknowledged - undone)
         problems += self._repeated_places()
-        problems += _wrong_usage(self._usage(), usage_of(acknowledged))
+        problems += _wrong_usage(self._usage(), usage_of(acknowledged - undone))
         accepted = self._verified(problems)
         if sum(rows.values()) != accepted:
             problems.append(f"accepted {accepted} events, but the lake holds {sum(rows.values())} rows")
@@ -160,19 +164,25 @@ class CrashTest:
             accepted=accepted,
             duplicates=sum(count for (_, status), count in rows.items() if status == DUPLICATE),
             unknown_outcomes=sum(client.unknown_outcomes for client in self._load),
+            undone=len(undone),
+            redone=sum(len(client.redone) for client in self._load),
             problems=problems,
         )
 
-    def _misread(self, numbers: list[int]) -> Iterator[str]:
-        """Ask for some events over HTTP: each must have one verdict of its own, and repeats besides."""
+    def _misread(self, numbers: list[int], undone: set[int]) -> Iterator[str]:
+        """Ask for some events over HTTP: each must have one verdict of its own, and repeats and reverted ones besides.
+
+        An event that was undone has none.
+        """
         for number in numbers:
             answer = self._client.get(f"/events/ride-{number}").json()
             statuses = [event["ingestionStatus"]["status"] for event in answer.get("events", ())]
-            if [status for status in statuses if status != DUPLICATE] != [status_of(number)]:
+            expected = [] if number in undone else [status_of(number)]
+            if [status for status in statuses if status not in (DUPLICATE, REVERTED)] != expected:
                 yield f"GET /events/ride-{number} says {statuses}"
 
-    def _lake_rows(self) -> dict[tuple[str, str], int]:
-        statement = "SELECT event_id, status, count(*) FROM event GROUP BY event_id, status"
+    def _lake_rows(self, condition: str) -> dict[tuple[str, str], int]:
+        statement = f"SELECT event_id, status, count(*) FROM event WHERE {condition} GROUP BY event_id, status"
         return {(event_id, status): count for event_id, status, count in self._lake(statement)}
 
     def _repeated_places(self) -> Iterator[str]:
@@ -228,11 +238,11 @@ def _wait_for_write(path: Path) -> None:
 
 
 def _wrong_rows(rows: dict[tuple[str, str], int], acknowledged: set[int]) -> Iterator[str]:
-    """Each acknowledged id has its one verdict, once, and nothing else has any."""
+    """Each acknowledged id that was not undone has its one verdict, once, and nothing else has any."""
     verdicts = {event: count for event, count in rows.items() if event[1] != DUPLICATE}
     expected = {(f"ride-{number}", status_of(number)): 1 for number in acknowledged}
     yield from _first_differences("verdict", verdicts, expected)
-    strangers = {event_id for event_id, _ in rows} - {event_id for event_id, _ in expected}
+    strangers = {event_id for event_id, _ in verdicts} - {event_id for event_id, _ in expected}
     if strangers:
         yield f"events nobody was told were accepted: {sorted(strangers)[:5]}"
 

@@ -1,4 +1,4 @@
-"""Clients that send rides while the server is being killed, and remember what was acknowledged."""
+"""Clients that send rides, and correct some, while the server is being killed; they remember what was acknowledged."""
 
 import http.client
 import threading
@@ -6,14 +6,18 @@ import time
 from collections import deque
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
-from rides import ride
+from rides import DUPLICATE, ride
 
 REQUEST_TIMEOUT_S = 30
 RETRY_PAUSE_S = 0.1
 BATCH_SIZES = (1, 2, 7, 20, 60, 300, 1000)
 BATCH_WEIGHTS = (8, 8, 12, 12, 6, 2, 1)
+CORRECTIONS = 0.06  # so many of the requests undo or redo an event that is known to be accepted
+CORRECTION_TIMEOUT_S = 120
+IN_PROGRESS, REVERTED = "INGESTION_IN_PROGRESS", "REVERTED"
 MALFORMED = {"schemaName": "ride", "id": "never accepted", "timestamp": "yesterday"}
 
 
@@ -26,6 +30,8 @@ class RideClient(threading.Thread):
     def __init__(self, port: int, key: str, *, first: int, step: int, seed: int, pause_s: float) -> None:
         super().__init__(daemon=True, name=f"rides-{first}")
         self.acknowledged: set[int] = set()
+        self.undone: set[int] = set()
+        self.redone: set[int] = set()
         self.unexpected: list[str] = []
         self.unknown_outcomes = 0
         self._port = port
@@ -35,6 +41,7 @@ class RideClient(threading.Thread):
         self._step = step
         self._pause_s = pause_s
         self._unsettled: deque[int] = deque()
+        self._answer = b""
         self._connection: http.client.HTTPConnection | None = None
         self._running = threading.Event()
         self._running.set()
@@ -52,6 +59,8 @@ class RideClient(threading.Thread):
                 self._running.wait()
                 continue
             self._send(self._chosen())
+            if self._running.is_set() and self._random.random() < CORRECTIONS:
+                self._correct()
             time.sleep(self._pause_s)
 
     def settle(self) -> None:
@@ -97,19 +106,46 @@ class RideClient(threading.Thread):
         self._unsettled.extend(numbers)
         time.sleep(RETRY_PAUSE_S)
 
-    def _post(self, path: str, body: Any, *, partly: bool = False) -> int:
+    def _correct(self) -> None:
+        """Undo or redo an event, and repeat that until an answer says that it is done."""
+        settled = sorted(self.acknowledged - self.undone - set(self._unsettled))
+        if not settled:
+            return
+        number = self._random.choice(settled)
+        action, done = ("UNDO", self.undone) if self._random.random() < 0.5 else ("REDO", self.redone)
+        event = ride(number)
+        query = urlencode({"action": action, "account_id": event["accountId"], "event_id": event["id"]})
+        deadline = time.monotonic() + CORRECTION_TIMEOUT_S
+        while not self._is_corrected(f"/events/correction?{query}", action):
+            if self._ended or time.monotonic() > deadline:
+                self.unexpected.append(f"{action} of {event['id']} is not answered")
+                return
+            time.sleep(RETRY_PAUSE_S)
+        done.add(number)
+
+    def _is_corrected(self, path: str, action: str) -> bool:
+        if self._post(path, None, expected=(200, 503)) != 200:
+            return False
+        events = msgspec.json.decode(self._answer)["data"]
+        statuses = {each["ingestionStatus"]["status"] for each in events}
+        if action == "UNDO":
+            return statuses <= {REVERTED, DUPLICATE}
+        return IN_PROGRESS not in statuses
+
+    def _post(self, path: str, body: Any, *, partly: bool = False, expected: tuple[int, ...] = (202, 503)) -> int:
         """Send and return the status; 0 when there was no answer."""
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT_S)
-            self._connection.request("POST", path, msgspec.json.encode(body), self._headers)
+            encoded = None if body is None else msgspec.json.encode(body)
+            self._connection.request("POST", path, encoded, self._headers)
             answer = self._connection.getresponse()
-            text = answer.read()
+            self._answer = text = answer.read()
         except (OSError, http.client.HTTPException):
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
             return 0
-        if answer.status not in ((207, 503) if partly else (202, 503)):
+        if answer.status not in ((207, 503) if partly else expected):
             self.unexpected.append(f"{path}: {answer.status} {text[:300]!r}")
         return answer.status

@@ -33,6 +33,7 @@ def _run(folder: Path, *, kills: int, seed: int) -> int:
             print(
                 f"\r{len(victims)} kills in {time.monotonic() - started:.0f} s: {found.acknowledged} ids acknowledged, "
                 f"{found.accepted} events accepted, {found.duplicates} of them repeats; "
+                f"{found.undone} undone, {found.redone} redone; "
                 f"{found.unknown_outcomes} requests without an answer; {len(found.problems)} problems",
                 flush=True,
             )

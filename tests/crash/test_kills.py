@@ -18,3 +18,4 @@ def test_every_acknowledged_event_is_metered_exactly_once_whatever_is_killed(tmp
     assert found.problems == []
     assert found.acknowledged > KILLS
     assert found.unknown_outcomes > 0, "no kill ever hit a request under way"
+    assert found.undone + found.redone > 0, "nothing was corrected"

@@ -1,14 +1,17 @@
 """What `Lake` promises, for every backend there is."""
 
+import io
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from arro3.core import Table
+from arro3.io import write_ipc_stream
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from event_row_samples import block
 
-from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of, sql_literal
+from tallybook.storage.event_rows import SCHEMA, EventRow, decode_blocks, rows_of, sql_literal
 from tallybook.storage.interfaces import Lake
 from tallybook.storage.lake import SMALL_FILES_MAX, DeltaLake
 
@@ -120,3 +123,28 @@ def test_opening_flushes_what_a_killed_process_wrote_last(open_lake: OpenLake, m
 
 def interrupt(_: int) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_lake_of_an_older_version_is_given_the_new_columns(tmp_path: Path) -> None:
+    """Its rows read as before, with nothing in the columns they lack; new rows and compaction go on behind them."""
+    path, first_columns = tmp_path / "lake", SCHEMA.names[:16]
+    old = decode_blocks([block([1, 2])]).select(first_columns)
+    DeltaTable.create(str(path), schema=old.schema)
+    properties = CommitProperties(app_transactions=[Transaction("tallybook-partition-0", 2)])
+    write_deltalake(str(path), old, mode="append", commit_properties=properties)
+    lake = DeltaLake(path)
+    assert (lake.position(0), DeltaLake(path).position(0)) == (2, 2)
+    before = rows(lake)
+    assert before == rows_of(decode_blocks([block([1, 2])]))
+    for position in range(3, SMALL_FILES_MAX + 5):
+        lake.append([block([position])], partition=0, through=position)
+    lake.compact()
+    assert rows(lake)[: len(before)] == before
+    assert [row.position for row in rows(lake)[::2]] == list(range(1, SMALL_FILES_MAX + 5))
+
+
+def test_a_block_of_an_older_version_is_read_beside_newer_ones() -> None:
+    """It waits in the database while the program is brought up to date."""
+    stream = io.BytesIO()
+    write_ipc_stream(decode_blocks([block([1])]).select(SCHEMA.names[:16]), stream, compression="ZSTD")
+    assert rows_of(decode_blocks([stream.getvalue(), block([2])])) == rows_of(decode_blocks([block([1]), block([2])]))

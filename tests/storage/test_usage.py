@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from tallybook.core.correction import EventPlace
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.database import Database, migrate, open_database
-from tallybook.storage.tables import definition_change, event_key
+from tallybook.storage.tables import definition_change, event_count, event_key, usage, usage_value
 from tallybook.storage.usage import (
     BatchContents,
     CountDelta,
@@ -23,6 +24,7 @@ from tallybook.storage.usage import (
     Outcome,
     UsageDelta,
     UsageStore,
+    ValueDelta,
     judged_by_receipt,
 )
 
@@ -56,6 +58,7 @@ def contents(units: list[str], duplicates: int = 0) -> BatchContents:
         counts.append(CountDelta("org", "a1", HOUR, HOUR, "rides", DUPLICATE, duplicates))
     return BatchContents(
         usage=[UsageDelta("org", "a1", "um.1", HOUR, each, 1) for each in units],
+        values=[],
         counts=counts,
         rows=block([1], events_each=len(units) + duplicates),
         row_count=len(units) + duplicates,
@@ -68,7 +71,7 @@ def commit(
     """Commit events with these keys and units; return what it did, and the keys it said were there before."""
     seen: set[bytes] = set()
 
-    def judge_again(duplicates: Mapping[bytes, int]) -> BatchContents:
+    def judge_again(duplicates: Mapping[bytes, int], refused: Mapping[EventPlace, str]) -> BatchContents:
         seen.update(duplicates)
         return contents([units for each, units in keys.items() if each.key not in duplicates], len(duplicates))
 
@@ -86,8 +89,9 @@ def commit(
 
 
 def total(store: UsageStore) -> tuple[Decimal, int] | None:
-    usage = store.units("org", "a1", start=START, end=END).get("um.1")
-    return (usage.units, usage.event_count) if usage else None
+    rows = store.rows("org", "a1", start=START, end=END)
+    assert len(rows) <= 1, "one meter, one hour"
+    return (rows[0].units, rows[0].event_count) if rows else None
 
 
 def key_count(database: Database) -> int:
@@ -218,3 +222,65 @@ def test_sums_are_exact_beyond_thirty_digits(
     database.close()
     assert found is not None
     assert (Fraction(found[0]), found[1]) == (sum(map(Fraction, quantities)), len(quantities))
+
+
+def values(units: str, *values: tuple[str, int], hour: int = HOUR) -> BatchContents:
+    """What events of one hour add to a meter that keeps values, each with the number of events that left it."""
+    count = sum(count for _, count in values)
+    return BatchContents(
+        usage=[UsageDelta("org", "a1", "um.1", hour, units, count)],
+        values=[ValueDelta("org", "a1", "um.1", hour, value, count) for value, count in values],
+        counts=[CountDelta("org", "a1", hour, HOUR, "rides", METERED, count)],
+        rows=block([1]),
+        row_count=2,
+    )
+
+
+def add(store: UsageStore, *some: BatchContents) -> None:
+    """Commit these contents one after the other."""
+    for after, each in enumerate(some, start=store.position(0)):
+        batch = MeteredBatch(
+            partition=0,
+            after=after,
+            through=after + 1,
+            definitions_version=0,
+            metered_at=0,
+            keys=[],
+            repeats=[],
+            contents=each,
+        )
+        assert store.commit_batch(batch, judge_again=never) is Outcome.COMMITTED
+
+
+def never(_: Mapping[bytes, int]) -> BatchContents:
+    raise AssertionError("there are no keys that could have been seen")
+
+
+def test_values_are_read_with_the_usage_of_their_hour(store: UsageStore) -> None:
+    """Of values that are not to be counted the least and the greatest are enough; of others all are there."""
+    add(
+        store,
+        values("6", ("P0011", 1), ("P0012", 2), ("P0013", 1)),
+        values("2", ("~a", 1), ("~b", 1), hour=HOUR + 1),
+        values("2", ("~b", 1), ("~c", 1), hour=HOUR + 1),
+    )
+    by_account = store.rows("org", "a1", start=START, end=END)
+    assert [row.values for row in by_account] == [{"P0011", "P0013"}, {"~a", "~b", "~c"}]
+    assert [(row.units, row.event_count) for row in by_account] == [(6, 4), (4, 4)]
+    by_meter = store.usage_by_hour("org", account_ids=None, meter_ids=["um.1"], start=START, end=END)
+    assert by_meter == by_account
+    assert store.usage_by_hour("other", account_ids=None, meter_ids=[], start=START, end=END) == []
+
+
+def test_what_is_taken_away_is_as_if_it_had_never_been(store: UsageStore, database: Database) -> None:
+    """A value goes with its last event, and so do usage and counts; what other events left stays."""
+    add(store, values("5", ("P0011", 2), ("P0013", 1)))
+    add(store, values("-1", ("P0011", -1)))
+    assert store.rows("org", "a1", start=START, end=END)[0].values == {"P0011", "P0013"}
+    add(store, values("-3", ("P0013", -1)))
+    [row] = store.rows("org", "a1", start=START, end=END)
+    assert (row.units, row.event_count, row.values) == (1, 1, {"P0011"})
+    add(store, values("-1", ("P0011", -1)))
+    with database.read() as connection:
+        for table in (usage, usage_value, event_count):
+            assert connection.execute(select(func.count()).select_from(table)).scalar_one() == 0

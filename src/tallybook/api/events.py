@@ -1,28 +1,24 @@
-"""Reading events and figures: `GET /events`, `GET /events/{event_id}` and `POST /metrics` (generation 2024-12)."""
+"""Reading events: `GET /events` and `GET /events/{event_id}` (generation 2024-12)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
-from tallybook.api.handling import Caller, Connected, NextToken, asking, reading
+from tallybook.api.event_schemas import DependencyType, FieldType
+from tallybook.api.handling import Caller, Connected, NextToken, reading
 from tallybook.api.paging import Listing
-from tallybook.core.errors import Invalid, NotFound
+from tallybook.core.correction import EventPlace
+from tallybook.core.errors import NotFound
 from tallybook.core.event import decode_event, utc
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import instant_at
-from tallybook.flows.bill import Billing
-from tallybook.flows.metrics import Field, MetricName, Metrics, Period, Query, Series
+from tallybook.flows.enrich import EnrichmentTrace
 from tallybook.flows.query import PAGE_EVENTS_MAX, EventFilter, EventTrace
-from tallybook.storage.catalog import Catalog
 from tallybook.storage.event_rows import EventRow
-
-QUERIES_MAX = 5
-FILTERS_MAX = 5
-FILTER_VALUES_MAX = 100
 
 
 class AttributeShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -64,7 +60,7 @@ class MeterTraceShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     id: str
     name: str
     version: int
-    status: str
+    status: Literal["PROCESSED_FILTERED_OUT", "PROCESSED_UNITS_COMPUTED"]
     units: Decimal | None = None
 
 
@@ -88,6 +84,29 @@ class CustomerTraceShape(msgspec.Struct, frozen=True, kw_only=True, rename="came
     name: str
 
 
+class FieldTraceShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    name: str
+    type: FieldType
+    value: str
+
+
+class DependencyTraceShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A setting as it was when the event was enriched."""
+
+    key: str
+    type: DependencyType
+    value: str
+    name: str | None = None
+
+
+class EnrichmentTraceShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the event was given before its meters read it."""
+
+    attributes: Sequence[FieldTraceShape]
+    dimensions: Sequence[FieldTraceShape]
+    dependencies: Sequence[DependencyTraceShape]
+
+
 class PipelineShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What was made of an event, step by step."""
 
@@ -96,11 +115,14 @@ class PipelineShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     price_plans: Sequence[PlanTraceShape] | None = None
     account: AccountTraceShape | None = None
     customer: CustomerTraceShape | None = None
+    enrichments: EnrichmentTraceShape | None = None
+    status_before_reverting: str | None = None
+    base_currency: str | None = None
     invoice_currency: str | None = None
 
 
 class EventWithTrace(EventWithStatus, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    event_pipeline_info: PipelineShape | None = None
+    event_pipeline_info: PipelineShape
 
 
 class GetEventsResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -143,7 +165,7 @@ def get_events(
     wanted = msgspec.convert(page.filters, EventFilter)
     rows, last = dependencies.events.page(identity.organisation_id, wanted, before=page.after, limit=page.size)
     return GetEventsResponse(
-        events=[_with_status(row) for row in rows], next_token=_EVENTS.token(dependencies, identity, page, last)
+        events=[with_status(row) for row in rows], next_token=_EVENTS.token(dependencies, identity, page, last)
     )
 
 
@@ -160,9 +182,10 @@ def get_single_event(event_id: FromPath[str], identity: Caller, dependencies: Co
     return GetEventResponse(events=[_with_trace(dependencies.events.trace(row)) for row in rows])
 
 
-def _with_status(row: EventRow) -> EventWithStatus:
+def with_status(row: EventRow) -> EventWithStatus:
+    """An event as lists show it."""
     return EventWithStatus(
-        reference_id=f"event.{row.partition}.{row.position}.{row.index}",
+        reference_id=EventPlace(row.partition, row.position, row.index).reference_id,
         event_payload=_payload(row),
         ingestion_status=IngestionStatusShape(
             status=IngestionStatus(row.status), status_description=row.status_description
@@ -184,7 +207,7 @@ def _payload(row: EventRow) -> EventShape:
 
 
 def _with_trace(trace: EventTrace) -> EventWithTrace:
-    listed = _with_status(trace.row)
+    listed = with_status(trace.row)
     account = trace.account
     return EventWithTrace(
         reference_id=listed.reference_id,
@@ -218,123 +241,33 @@ def _pipeline(trace: EventTrace) -> PipelineShape:
                 schedule_id=billed_by.schedule.schedule_id,
                 cycle_start=billed_by.cycle_start,
                 cycle_end=billed_by.cycle_end,
-                usage_meters=[card.meter_id for card in billed_by.plan.rate_cards],
+                usage_meters=[card.meter_id for card in billed_by.plan.usage_cards],
             )
         ]
         if billed_by
         else [],
         account=AccountTraceShape(id=account.account_id, name=account.name, alias=alias) if account else None,
         customer=CustomerTraceShape(id=account.customer_id, name=trace.customer_name) if account else None,
+        enrichments=_enrichments(trace.enrichment) if trace.enrichment else None,
+        status_before_reverting=row.status_before_reverting,
+        base_currency=trace.base_currency,
         invoice_currency=account.currency if account else None,
     )
 
 
-# ---- figures -----------------------------------------------------------------------------------------------------
-
-
-class FilterShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    field_name: Field
-    field_values: Annotated[list[str], msgspec.Meta(max_length=FILTER_VALUES_MAX)]
-
-
-class MetricQueryShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    id: Annotated[str, msgspec.Meta(max_length=255)]
-    name: str
-    aggregation_period: Period
-    group_by: Field | None = None
-    configs: dict[str, str] | None = None
-    filters: Annotated[list[FilterShape], msgspec.Meta(max_length=FILTERS_MAX)] | None = None
-
-
-class GetMetricsRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Up to five queries over one window; times without an offset are UTC."""
-
-    start_time: datetime
-    end_time: datetime
-    metric_queries: Annotated[list[MetricQueryShape], msgspec.Meta(min_length=1, max_length=QUERIES_MAX)]
-
-
-class GroupShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    field_name: Field
-    field_value: str
-
-
-class DataPointsShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    timestamps: Sequence[datetime]
-    metric_values: Sequence[Decimal]
-    grouped_by: GroupShape | None = None
-
-
-class MetricResultShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    id: str
-    name: MetricName
-    data: Sequence[DataPointsShape]
-
-
-class GetMetricsResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    results: Sequence[MetricResultShape]
-
-
-@asking(
-    "/metrics",
-    operation_id="getMetrics",
-    summary="Events, usage and revenue over time",
-    tag="Metrics",
-)
-def get_metrics(data: JSONBody[GetMetricsRequest], identity: Caller, dependencies: Connected) -> GetMetricsResponse:
-    metrics = Metrics(
-        Catalog(dependencies.database),
-        dependencies.events.usage_store,
-        dependencies.events,
-        Billing(dependencies.database),
-    )
-    return GetMetricsResponse(
-        results=[
-            _result(metrics, identity.organisation_id, data, asked, number)
-            for number, asked in enumerate(data.metric_queries)
-        ]
+def _enrichments(trace: EnrichmentTrace) -> EnrichmentTraceShape:
+    return EnrichmentTraceShape(
+        attributes=_enriched(trace.attributes, FieldType.ATTRIBUTE),
+        dimensions=_enriched(trace.dimensions, FieldType.DIMENSION),
+        dependencies=[
+            DependencyTraceShape(key=each.key, type=DependencyType.SETTING, value=each.value, name=each.name)
+            for each in trace.dependencies
+        ],
     )
 
 
-def _result(
-    metrics: Metrics, organisation_id: str, data: GetMetricsRequest, asked: MetricQueryShape, number: int
-) -> MetricResultShape:
-    place = f"metricQueries[{number}]"
-    query = Query(
-        name=_name(asked.name, place),
-        start=utc(data.start_time),
-        end=utc(data.end_time),
-        period=asked.aggregation_period,
-        group_by=asked.group_by,
-        filters={each.field_name: each.field_values for each in asked.filters or ()},
-        in_invoice_currency=_in_invoice_currency(asked.configs or {}, place),
-    )
-    try:
-        series = metrics.answer(organisation_id, query)
-    except Invalid as error:
-        raise Invalid(f"{place}: {error.message}", code=error.code) from None
-    return MetricResultShape(id=asked.id, name=query.name, data=[_points(each, query.group_by) for each in series])
+def _enriched(values: Mapping[str, str], kind: FieldType) -> list[FieldTraceShape]:
+    return [FieldTraceShape(name=name, type=kind, value=value) for name, value in values.items()]
 
 
-def _name(name: str, place: str) -> MetricName:
-    if name not in set(MetricName):
-        known = ", ".join(MetricName)
-        raise Invalid(f"{place}.name: {name[:60]!r} is not supported; choose one of {known}", code="UNSUPPORTED")
-    return MetricName(name)
-
-
-def _in_invoice_currency(configs: dict[str, str], place: str) -> bool:
-    for name, value in configs.items():
-        if name != "CURRENCY" or value not in ("BASE", "INVOICE"):
-            raise Invalid(f"{place}.configs: the one setting is CURRENCY, BASE or INVOICE")
-    return configs.get("CURRENCY") == "INVOICE"
-
-
-def _points(series: Series, group_by: Field | None) -> DataPointsShape:
-    group = None
-    if group_by is not None and series.group is not None:
-        group = GroupShape(field_name=group_by, field_value=series.group)
-    return DataPointsShape(timestamps=series.buckets, metric_values=series.values, grouped_by=group)
-
-
-ROUTES = (get_events, get_single_event, get_metrics)
+ROUTES = (get_events, get_single_event)

@@ -10,11 +10,11 @@ each bad one.
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
 
+from tallybook.core.correction import BODY_CORRECTION, decode_correction
 from tallybook.core.decimals import DECIMAL_TEXT, QUANTITY_DIGITS_MAX
 from tallybook.core.errors import MESSAGE_CHARACTERS_MAX, Invalid, TooLarge
 
@@ -166,9 +166,14 @@ def check_batch(body: bytes) -> CheckedBody:
 
 
 def logged_parts(body: bytes, body_format: int) -> list[msgspec.Raw]:
-    """Take a logged body apart into the text of each event, in order, without decoding them."""
+    """Take a logged body apart into the text of each event, in order, without decoding them.
+
+    Of a correction these are the events to ingest again.
+    """
     if body_format == BODY_SINGLE:
         return [_single_parts.decode(body).event]
+    if body_format == BODY_CORRECTION:
+        return [msgspec.Raw(text.encode()) for text in decode_correction(body).replacements]
     assert body_format == BODY_BATCH, f"unknown body format {body_format}"
     return _batch_parts.decode(body).events
 
@@ -178,22 +183,26 @@ decode_event: Callable[[bytes | msgspec.Raw], Event] = _event.decode
 
 
 def utc(instant: datetime) -> datetime:
-    """Read a timestamp without an offset as UTC, and express any other in UTC."""
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    """Read a timestamp without an offset as UTC, and express any other in UTC. Raises `Invalid`."""
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(f"{instant.isoformat()} is beyond the years 1 to 9999 in UTC") from None
 
 
 def _all_sound(events: Sequence[Event], body: bytes) -> bool:
     """Say whether every event of a decoded body passes the checks that its types do not make."""
-    attributes = list(chain.from_iterable([event.attributes for event in events]))
-    values = [attribute.value for attribute in attributes]
+    values = [attribute.value for event in events for attribute in event.attributes]
     lines = "\n".join(values) + "\n" if values else ""
-    return (
-        b"\\u0000" not in body
-        and _DECIMAL_LINES.fullmatch(lines) is not None
-        and lines.count("\n") == len(values)  # a value with a line break in it would read as two
-        and all(map(EVENT_TIME_YEARS.__contains__, {event.timestamp.year for event in events}))
-        and not any(len({each.name for each in event.attributes}) < len(event.attributes) for event in events)
-    )
+    if b"\\u0000" in body or not _DECIMAL_LINES.fullmatch(lines) or lines.count("\n") != len(values):
+        return False  # the last: a value with a line break in it would read as two
+    for event in events:
+        attributes = event.attributes
+        if event.timestamp.year not in EVENT_TIME_YEARS:
+            return False
+        if len(attributes) > 1 and len({each.name for each in attributes}) < len(attributes):
+            return False
+    return True
 
 
 def _parts(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:

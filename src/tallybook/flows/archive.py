@@ -39,7 +39,10 @@ class Archive:
         return self._blocks.row_count(self._partition)
 
     def archive_waiting(self) -> int:
-        """Move the oldest blocks, up to a bound, to the lake; return how many rows that were."""
+        """Move the oldest blocks, up to a bound, to the lake; return how many rows that were, at least 1.
+
+        0 means that no block was there.
+        """
         self._release(self._lake.position(self._partition))
         piece = self._blocks.oldest(self._partition, bytes_max=BLOCKS_BYTES_MAX)
         if not piece:
@@ -48,7 +51,7 @@ class Archive:
         self._lake.append([block.rows for block in piece], partition=self._partition, through=through)
         self._crash_point()
         self._release(through)
-        return sum(block.row_count for block in piece)
+        return max(1, sum(block.row_count for block in piece))
 
     def compact(self) -> None:
         """Join the lake's small files when there are many."""

@@ -4,36 +4,65 @@ The catalogue numbers its changes. `refresh` reads the changes since the last lo
 a thousand new accounts do not make the cache load everything again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
+from typing import TypeVar
 
 from tallybook.core.account import Account, AccountStatus
-from tallybook.core.event_schema import EventSchema
+from tallybook.core.aggregation import KEEPS_VALUES, Aggregation, Made, value_of
+from tallybook.core.decimals import plain_text
+from tallybook.core.errors import Invalid, TallybookError
+from tallybook.core.event_schema import BOOKED_USAGE, EventSchema
+from tallybook.core.expression_dialects import DIALECTS
 from tallybook.core.instant import EPOCH, microseconds_since_1970
+from tallybook.core.internal_schema import BOOKED_UNITS, BOOKED_USAGE_SCHEMA
 from tallybook.core.period import cycle_containing, grace_deadline
-from tallybook.core.price_plan import PricingSchedule
-from tallybook.core.usage_meter import UsageMeter, compile_meters
+from tallybook.core.pricing_schedule import PricingSchedule
+from tallybook.core.setting import SettingKey, SettingValue
+from tallybook.core.usage_meter import MeterStatus, UnitsFunction, UsageMeter, compile_meters
+from tallybook.flows.enrich import SchemaEnrichment
 from tallybook.storage.catalog import Catalog
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 ENTRIES_MAX = 500_000  # about 500 MB of accounts at the worst; then the cache starts again from empty
 
+Entry = TypeVar("Entry")
+
+
+class MeterUnavailable(TallybookError):
+    """The meters of a sound event cannot be asked for units; once they can, it may be ingested again."""
+
+    code = "METER_UNAVAILABLE"
+
 
 class SchemaProgram:
-    """An event schema in force with its active meters, compiled."""
+    """An event schema in force with the meters that read its events, and what makes units of them."""
 
-    def __init__(self, schema: EventSchema, meters: tuple[UsageMeter, ...]) -> None:
+    def __init__(
+        self,
+        schema: EventSchema,
+        meters: Sequence[UsageMeter],
+        units_of: UnitsFunction,
+        enrichment: SchemaEnrichment | None = None,
+    ) -> None:
         self.schema = schema
-        self.meters = meters
+        self.units_of = units_of
+        self.enrichment = enrichment
         self.meter_ids = [meter.meter_id for meter in meters]
         self.meter_versions = [meter.version for meter in meters]
-        self.no_units: tuple[Decimal | None, ...] = (None,) * len(meters)
         self.attribute_names = frozenset(attribute.name for attribute in schema.attributes)
         self.dimension_names = frozenset(dimension.name for dimension in schema.dimensions)
-        self.units_of: Callable[[Mapping[str, str], Mapping[str, str]], tuple[Decimal | None, ...]] = compile_meters(
-            schema, meters
-        )
+        self._aggregations = [meter.aggregation for meter in meters]
+        self.keeps_values = not KEEPS_VALUES.isdisjoint(self._aggregations)
+
+    def values_of(self, made: Sequence[Made | None], *, event_time: int, event_key: bytes) -> list[str | None]:
+        """What an event leaves for the aggregation of each meter; None where units are enough."""
+        return [
+            None if each is None else value_of(aggregation, each, event_time=event_time, event_key=event_key)
+            for aggregation, each in zip(self._aggregations, made, strict=True)
+        ]
 
 
 class AccountEntry:
@@ -88,34 +117,54 @@ class Definitions:
         self._version = 0
         self._schemas: dict[tuple[str, str], SchemaProgram | None] = {}
         self._accounts: dict[tuple[str, str], AccountCandidates] = {}
+        self._booked: dict[tuple[str, str], SchemaProgram] = {}
 
     def refresh(self) -> int:
         """Forget what has changed since the last call; return the version everything read from now on has at least."""
         accounts: set[tuple[str, str]] = set()
-        organisations: set[str] = set()
+        with_plans: set[str] = set()
+        with_settings: set[str] = set()
+        with_meters: set[str] = set()
         for change in self._catalog.changes_since(self._version):
             self._version = change.version
             match change.kind:
-                case "event_schema" | "usage_meter":
+                case "event_schema":
                     self._schemas.pop((change.organisation_id, change.name), None)
+                case "usage_meter":
+                    self._schemas.pop((change.organisation_id, change.name), None)
+                    if change.name == BOOKED_USAGE:
+                        with_meters.add(change.organisation_id)
+                case "setting":
+                    with_settings.add(change.organisation_id)
                 case "account":
                     accounts.add((change.organisation_id, change.name))
                 case "price_plan":
-                    organisations.add(change.organisation_id)
-        if accounts or organisations:
+                    with_plans.add(change.organisation_id)
+        if accounts or with_plans:
             self._accounts = {
                 (organisation_id, reference): candidates
                 for (organisation_id, reference), candidates in self._accounts.items()
-                if organisation_id not in organisations
+                if organisation_id not in with_plans
                 and (organisation_id, reference) not in accounts
                 and all((organisation_id, account_id) not in accounts for account_id in candidates.account_ids)
             }
+        self._schemas = _of_others(self._schemas, with_settings)  # a setting may choose the dialect, or hold a rule
+        self._booked = _of_others(self._booked, with_meters)
         return self._version
 
     def schemas(self, organisation_id: str, names: Collection[str]) -> dict[str, SchemaProgram | None]:
         """The schemas in force by these names with their active meters; None where there is none."""
         self._bound()
         return {name: self._schema(organisation_id, name) for name in names}
+
+    def booked(self, organisation_id: str, meter_ids: Collection[str]) -> dict[str, SchemaProgram]:
+        """For each of these ids a program that books what an event says on the meter, past its computations."""
+        self._bound()
+        for meter_id in meter_ids:
+            if (organisation_id, meter_id) not in self._booked:
+                meter = self._catalog.usage_meter(organisation_id, meter_id)
+                self._booked[organisation_id, meter_id] = _booking(meter_id, meter)
+        return {meter_id: self._booked[organisation_id, meter_id] for meter_id in meter_ids}
 
     def accounts(self, organisation_id: str, references: Collection[str]) -> dict[str, AccountCandidates]:
         """The accounts that these ids and aliases may mean."""
@@ -131,15 +180,61 @@ class Definitions:
         key = (organisation_id, name)
         if key not in self._schemas:
             found = self._catalog.schema_in_force(organisation_id, name)
-            self._schemas[key] = SchemaProgram(*found) if found else None
+            self._schemas[key] = self._compiled(organisation_id, *found) if found else None
         return self._schemas[key]
 
+    def _compiled(self, organisation_id: str, schema: EventSchema, meters: Sequence[UsageMeter]) -> SchemaProgram:
+        dialect = DIALECTS[self._catalog.choices(organisation_id).expression_dialect]
+        enrichment = None
+        if schema.enrichments.fields:
+            enrichment = SchemaEnrichment(schema, dialect, partial(self._settings, organisation_id))
+        try:
+            units_of = compile_meters(schema, meters, dialect=dialect)
+        except Invalid as error:  # the dialect was chosen after they were saved
+            units_of = partial(_unavailable, f"in the dialect {dialect.name}, a meter cannot work: {error.message}")
+        return SchemaProgram(schema, meters, units_of, enrichment)
+
+    def _settings(
+        self, organisation_id: str, keys: Sequence[SettingKey], account: Account
+    ) -> tuple[SettingValue | None, ...]:
+        return self._catalog.setting_values(
+            organisation_id, keys, account_id=account.account_id, customer_id=account.customer_id
+        )
+
     def _bound(self) -> None:
-        for entries in (self._schemas, self._accounts):
-            if len(entries) >= ENTRIES_MAX:
-                entries.clear()
+        if len(self._schemas) + len(self._accounts) + len(self._booked) >= ENTRIES_MAX:
+            self._schemas.clear()
+            self._accounts.clear()
+            self._booked.clear()
 
 
 def _cycle_deadline(schedule: PricingSchedule, event_date: date) -> int:
     _, end = cycle_containing(schedule.cycle, event_date, within=(schedule.start_date, schedule.end_date))
     return microseconds_since_1970(grace_deadline(end, schedule.cycle.grace_days))
+
+
+def _of_others(
+    entries: dict[tuple[str, str], Entry], organisation_ids: Collection[str]
+) -> dict[tuple[str, str], Entry]:
+    """The entries of all organisations but these."""
+    if not organisation_ids:
+        return entries
+    return {key: entry for key, entry in entries.items() if key[0] not in organisation_ids}
+
+
+def _booking(meter_id: str, meter: UsageMeter | None) -> SchemaProgram:
+    if meter is None or meter.status is not MeterStatus.ACTIVE:
+        reason = f"no active usage meter has the id {meter_id[:100]!r}"
+        return SchemaProgram(BOOKED_USAGE_SCHEMA, (), partial(_unavailable, reason))
+    return SchemaProgram(BOOKED_USAGE_SCHEMA, (meter,), partial(_booked_units, meter.aggregation))
+
+
+def _booked_units(
+    aggregation: Aggregation, attributes: Mapping[str, str], _: Mapping[str, str]
+) -> tuple[Made | None, ...]:
+    units = Decimal(attributes[BOOKED_UNITS])
+    return (plain_text(units) if aggregation is Aggregation.DISTINCT_COUNT else units,)
+
+
+def _unavailable(reason: str, _: Mapping[str, str], __: Mapping[str, str]) -> tuple[Made | None, ...]:
+    raise MeterUnavailable(reason)

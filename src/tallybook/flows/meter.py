@@ -25,7 +25,7 @@ class Metering:
         self._after: int | None = None  # where `_ahead` was started
 
     def meter_waiting(self) -> int:
-        """Judge and commit what is waiting, up to one micro-batch; return how many events that were.
+        """Judge and commit what is waiting, up to one micro-batch; return how many rows that made, at least 1.
 
         0 means that nothing was waiting, or that another worker has just metered it.
         """
@@ -37,7 +37,7 @@ class Metering:
             outcome = self._usage_store.commit_batch(batch, judge_again=partial(self._judge.judge_again, batch))
             if outcome is Outcome.COMMITTED:
                 self._after = batch.through
-                return batch.contents.row_count
+                return max(1, batch.contents.row_count)
             if outcome is Outcome.OVERTAKEN:
                 return 0
 

@@ -1,7 +1,7 @@
 """Adding everything up again: the rows of all events against usage and counts, and those against what was accepted.
 
-Usage must be the fold of the rows, to the last digit; and for every hour of receipt, what was accepted must equal what
-has a verdict and what is in progress. It may run beside a working server.
+Usage, and the values that some aggregations keep, must be the fold of the rows, to the last digit; and for every hour
+of receipt, what was accepted must equal what has a verdict and what is in progress. It may run beside a working server.
 """
 
 from collections import Counter
@@ -19,7 +19,8 @@ from tallybook.storage.blocks import all_blocks
 from tallybook.storage.database import Database
 from tallybook.storage.event_rows import EventRow, decode_blocks, rows_of
 from tallybook.storage.interfaces import EventLog, Lake
-from tallybook.storage.usage import UsagePlace, every_usage_row, judged_by_receipt, read_position
+from tallybook.storage.usage import UsagePlace, every_usage_row, every_value, judged_by_receipt, read_position
+from tallybook.storage.verdict_counts import every_verdict_count
 
 DIFFERENCES_SHOWN = 20
 RECORDS_PER_READ = 1000
@@ -28,7 +29,7 @@ BYTES_PER_READ = 32 * 1024 * 1024
 Receipt = tuple[str, int]
 """Organisation, and hour of receipt."""
 
-Place = TypeVar("Place", UsagePlace, tuple[str, int, str])
+Place = TypeVar("Place", UsagePlace, tuple[UsagePlace, str], tuple[str, int, str])
 Value = TypeVar("Value", int, tuple[Decimal, int])
 
 
@@ -54,7 +55,9 @@ def verify_usage(
     with database.read() as connection:
         position = read_position(connection, partition)
         usage = every_usage_row(connection)
+        values = every_value(connection)
         judged = judged_by_receipt(connection)
+        verdicts = every_verdict_count(connection)
         blocks = all_blocks(connection, partition)
     accepted = log.accepted()
     in_progress = _in_progress(log, after=position, through=accepted.last_position)
@@ -67,8 +70,11 @@ def verify_usage(
             fold.add_all(iter(rows_of(decode_blocks([block.rows]))), on_rows)
     differences = [
         *fold.repeated_places(),
-        *_differences("usage", fold.usage, usage),
-        *_differences("count", fold.judged, _flat(judged)),
+        *fold.wrong_reversals(),
+        *_differences("usage", _some(fold.usage), usage),
+        *_differences("value", _some(fold.values), values),
+        *_differences("count", _some(fold.judged), _flat(judged)),
+        *_differences("count by receipt", _some(fold.judged), verdicts),
         *_imbalances(accepted.by_receipt, judged, in_progress),
     ]
     return Verification(
@@ -81,13 +87,15 @@ def verify_usage(
 
 
 class _Fold:
-    """Usage and counts, added up from rows."""
+    """Usage, values and counts, added up from rows; a row that takes an event back counts with its sign turned."""
 
     def __init__(self) -> None:
         self.usage: dict[UsagePlace, tuple[Decimal, int]] = {}
+        self.values: Counter[tuple[UsagePlace, str]] = Counter()
         self.judged: Counter[tuple[str, int, str]] = Counter()
         self._rows_at: Counter[int] = Counter()
         self._last_index: dict[int, int] = {}
+        self._reversals: Counter[tuple[int, int]] = Counter()
 
     def add_all(self, rows: Iterator[EventRow], on_rows: Callable[[int], None]) -> None:
         for number, row in enumerate(rows, start=1):
@@ -99,7 +107,7 @@ class _Fold:
         totals: Counter[str] = Counter()
         for (_, _, status), count in self.judged.items():
             totals[status] += count
-        return dict(sorted(totals.items()))
+        return {status: count for status, count in sorted(totals.items()) if count}
 
     def repeated_places(self) -> list[str]:
         """A record of n events must have n rows, numbered from 0: more of them is a row that stands twice."""
@@ -109,19 +117,47 @@ class _Fold:
             if count != self._last_index[position] + 1
         ]
 
+    def wrong_reversals(self) -> list[str]:
+        """No event is taken back twice."""
+        return [
+            f"the event at log position {position}, index {index}: taken back {count} times"
+            for (position, index), count in self._reversals.items()
+            if count > 1
+        ]
+
     def _add(self, row: EventRow) -> None:
+        if row.index < 0:
+            self._add_reversal(row)
+            return
         self._rows_at[row.position] += 1
         self._last_index[row.position] = max(row.index, self._last_index.get(row.position, 0))
-        self.judged[row.organisation_id, row.received_at // MICROSECONDS_PER_HOUR, row.status] += 1
+        self._count(row, row.status, 1)
+        self._add_usage(row, 1)
+
+    def _add_reversal(self, row: EventRow) -> None:
+        assert row.reverts_position is not None, "a row without an event takes one back"
+        assert row.reverts_index is not None, "the same"
+        self._reversals[row.reverts_position, row.reverts_index] += 1
+        self._count(row, row.status, -1)
+        self._count(row, IngestionStatus.REVERTED.value, 1)
+        self._add_usage(row, -1)
+
+    def _count(self, row: EventRow, status: str, sign: int) -> None:
+        self.judged[row.organisation_id, row.received_at // MICROSECONDS_PER_HOUR, status] += sign
+
+    def _add_usage(self, row: EventRow, sign: int) -> None:
         if row.status != IngestionStatus.METERED:
             return
         assert row.account_id is not None, "a metered event has an account"
         for meter in row.meters:
-            if meter.units is not None:
-                hour = row.event_time // MICROSECONDS_PER_HOUR
-                place = (row.organisation_id, row.account_id, meter.meter_id, hour)
-                units, count = self.usage.get(place, (ZERO, 0))
-                self.usage[place] = (EXACT.add(units, Decimal(meter.units)), count + 1)
+            if meter.units is None:
+                continue
+            hour = row.event_time // MICROSECONDS_PER_HOUR
+            place = (row.organisation_id, row.account_id, meter.meter_id, hour)
+            units, count = self.usage.get(place, (ZERO, 0))
+            self.usage[place] = (EXACT.add(units, EXACT.multiply(sign, Decimal(meter.units))), count + sign)
+            if meter.value is not None:
+                self.values[place, meter.value] += sign
 
 
 def _in_progress(log: EventLog, *, after: int, through: int) -> Counter[Receipt]:
@@ -142,6 +178,11 @@ def _differences(what: str, found: Mapping[Place, Value], stored: Mapping[Place,
     for place in sorted(found.keys() | stored.keys()):
         if found.get(place) != stored.get(place):
             yield f"{what} {place}: the rows add up to {found.get(place)}, stored is {stored.get(place)}"
+
+
+def _some(sums: Mapping[Place, Value]) -> dict[Place, Value]:
+    """Without the places where everything was taken back: the database has no row for them."""
+    return {place: total for place, total in sums.items() if total not in (0, (ZERO, 0))}
 
 
 def _flat(judged: Mapping[Receipt, Mapping[str, int]]) -> dict[tuple[str, int, str], int]:

@@ -1,16 +1,19 @@
 """The rows of metered events: one Arrow layout for the database's blocks and for the lake.
 
-A row is an accepted event as it was sent, with its verdict and what it added to each meter. Usage is the fold of the
-rows.
+A row is an accepted event as it was sent, with its verdict and what it added to each meter; or, with an index below 0,
+the reversal of one. Usage is the fold of the rows, reversals with their signs turned.
 """
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from arro3.core import Array, DataType, Field, RecordBatch, Schema, Table, list_array, struct_array
 from arro3.io import read_ipc_stream, write_ipc_stream
+
+COLUMNS_REMEMBERED = 50  # columns without values; most batches have the same few lengths
 
 _TEXT = DataType.string()
 _LONG = DataType.int64()
@@ -21,7 +24,8 @@ _METER_FIELDS = [
     Field("meter_version", _INTEGER, nullable=False),
     Field("units", _TEXT),  # decimal text; null where the meter filtered the event out
 ]
-_INSTANTS = ("event_time", "received_at", "metered_at")
+_INSTANTS = ("event_time", "received_at", "metered_at", "first_received_at")
+_VALUES = DataType.list(Field("item", _TEXT))
 _METERS = DataType.list(Field("item", DataType.struct(_METER_FIELDS), nullable=False))
 
 SCHEMA = Schema(
@@ -42,20 +46,33 @@ SCHEMA = Schema(
         Field("status_description", _TEXT),
         Field("event", _TEXT, nullable=False),
         Field("meters", _METERS, nullable=False),
+        # What was added later stands at the end, and is null or empty in the rows that were there before.
+        Field("meter_values", _VALUES),  # one for each of `meters`, or none at all
+        Field("enrichment", _TEXT),  # JSON of `core.enrichment`
+        Field("reverts_position", _LONG),  # with `reverts_index`: the event that this row takes back, or the place of
+        Field("reverts_index", _INTEGER),
+        Field("first_received_at", _INSTANT),  # of an event ingested again: the receipt that its grace is judged by
     ]
 )
 
 
 class MeterUnits(msgspec.Struct, frozen=True):
-    """What one meter made of one event: decimal text, or None where it filtered the event out."""
+    """What one meter made of one event: decimal text, or None where it filtered the event out.
+
+    `value` is what it left for the meter's aggregation (see `core.aggregation`), where that needs more than units.
+    """
 
     meter_id: str
     meter_version: int
     units: str | None
+    value: str | None = None
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted event with its verdict, as read back. Instants are microseconds since 1970 UTC."""
+    """One accepted event with its verdict, as read back. Instants are microseconds since 1970 UTC.
+
+    A row with an index below 0 is no event: it takes back the one at `reverts_position`, whose columns it repeats.
+    """
 
     partition: int
     position: int
@@ -73,6 +90,11 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     status_description: str | None
     event: str
     meters: list[MeterUnits]
+    enrichment: str | None = None
+    reverts_position: int | None = None
+    reverts_index: int | None = None
+    first_received_at: int | None = None
+    status_before_reverting: str | None = None  # no column: whether the event was taken back is not in its row
 
 
 class EventColumns:
@@ -96,6 +118,13 @@ class EventColumns:
         self.meter_version: list[int] = []
         self.units: list[str | None] = []
         self.meter_offset: list[int] = [0]
+        self.meter_value: list[str | None] = []
+        self.value_offset: list[int] = []  # empty: no event of the piece left a value
+        self.enrichment: list[str | None] = []  # empty: no event of the piece was enriched
+        # Empty outside corrections.
+        self.reverts_position: list[int] = []
+        self.reverts_index: list[int] = []
+        self.first_received_at: list[int] = []
 
     def table(self, *, partition: int, metered_at: int) -> Table:
         """The rows as an Arrow table of `SCHEMA`."""
@@ -121,6 +150,15 @@ class EventColumns:
             Array(self.status_description, _TEXT),
             Array(self.event, _TEXT),
             list_array(Array(self.meter_offset, _INTEGER), meters, type=_METERS),
+            list_array(Array(self.value_offset, _INTEGER), Array(self.meter_value, _TEXT), type=_VALUES)
+            if self.value_offset
+            else _nothing(_VALUES, count),
+            Array(self.enrichment, _TEXT) if self.enrichment else _nothing(_TEXT, count),
+            Array(self.reverts_position, _LONG) if self.reverts_position else _nothing(_LONG, count),
+            Array(self.reverts_index, _INTEGER) if self.reverts_index else _nothing(_INTEGER, count),
+            Array(self.first_received_at, _LONG).cast(_INSTANT)
+            if self.first_received_at
+            else _nothing(_INSTANT, count),
         ]
         return Table.from_batches([RecordBatch.from_arrays(columns, schema=SCHEMA)])
 
@@ -134,15 +172,35 @@ def encode_block(tables: Sequence[Table]) -> bytes:
 
 
 def decode_blocks(blocks: Sequence[bytes]) -> Table:
-    """Join blocks, in order, into one Arrow table of `SCHEMA`."""
+    """Join blocks, in order, into one Arrow table of `SCHEMA`; columns that older blocks lack are null."""
     batches = [batch for block in blocks for batch in read_ipc_stream(io.BytesIO(block)).read_all().to_batches()]
-    return Table.from_batches(batches, schema=SCHEMA)
+    return Table.from_batches([_with_every_column(batch) for batch in batches], schema=SCHEMA)
+
+
+def _with_every_column(batch: RecordBatch) -> RecordBatch:
+    for field in map(SCHEMA.field, SCHEMA.names[batch.num_columns :]):
+        batch = batch.append_column(field, _nothing(field.type, batch.num_rows))
+    return batch
+
+
+@lru_cache(maxsize=COLUMNS_REMEMBERED)
+def _nothing(kind: DataType, count: int) -> Array:
+    """A column for rows that have nothing to say in it: empty lists, or nulls."""
+    if kind == _VALUES:
+        return list_array(Array([0] * (count + 1), _INTEGER), Array([], _TEXT), type=_VALUES)
+    if kind == _INSTANT:
+        return Array([None] * count, _LONG).cast(_INSTANT)
+    return Array([None] * count, kind)
 
 
 def rows_of(table: Table) -> list[EventRow]:
     """The rows of a table of `SCHEMA`, in order."""
-    columns = {name: _values(table, name) for name in EventRow.__struct_fields__}
-    columns["meters"] = [[MeterUnits(**each) for each in meters] for meters in columns["meters"]]
+    columns = {name: _values(table, name) for name in EventRow.__struct_fields__ if name in SCHEMA.names}
+    left = _values(table, "meter_values")
+    columns["meters"] = [
+        [MeterUnits(**each, value=value) for each, value in zip(meters, values or [None] * len(meters), strict=True)]
+        for meters, values in zip(columns["meters"], left, strict=True)
+    ]
     return [EventRow(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
 
 

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 import msgspec
 from arro3.core import RecordBatch
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, QueryBuilder, Transaction, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 
 from tallybook.core.errors import Busy
@@ -42,6 +43,7 @@ class DeltaLake:
         else:
             # A process that was killed may not have come to flush what it wrote last.
             self._durable_version = max(-1, self._open().version() - COMMITS_UNFLUSHED_MAX)
+            self._add_new_columns()
             self._make_durable()
 
     def position(self, partition: int) -> int:
@@ -79,6 +81,18 @@ class DeltaLake:
             return DeltaTable(str(self._path))
         except (DeltaError, OSError) as error:
             raise Busy(f"the lake cannot be opened: {error}", retry_after_s=10) from error
+
+    def _add_new_columns(self) -> None:
+        """Give a lake that an older version made the columns it lacks; its rows have null there."""
+        table = self._open()
+        missing = _columns_beyond(table)
+        if not missing:
+            return
+        try:
+            table.alter.add_columns(missing)
+        except DeltaError as error:
+            if _columns_beyond(self._open()):  # else another process was faster
+                raise Busy(f"the lake cannot be given new columns: {error}", retry_after_s=1) from error
 
     def _make_durable(self) -> None:
         """Flush the files of the newest commits to the disk: the library leaves that to the system's cache.
@@ -130,6 +144,12 @@ def _added_by(commit: Path) -> list[_Added]:
         return []
     actions = [msgspec.json.decode(line, type=_Action) for line in lines]
     return [action.add for action in actions if action.add]
+
+
+def _columns_beyond(table: DeltaTable) -> list[Field]:
+    """The columns of `SCHEMA` that the table does not have."""
+    known = {field.name for field in table.schema().fields}
+    return [field for field in DeltaSchema.from_arrow(SCHEMA).fields if field.name not in known]
 
 
 def _application(partition: int) -> str:

@@ -4,18 +4,20 @@
 and moves the position only if nobody else has moved it. Reading is by whole hours of event time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from tallybook.core.decimals import EXACT, ZERO
+from tallybook.core.aggregation import DISTINCT_MARK, Usage
+from tallybook.core.correction import EventPlace
 from tallybook.core.instant import hours_since_1970
 from tallybook.storage.database import Database
+from tallybook.storage.reversals import Reversal, Reverted, heirs, newest_reverted, revert, reverted
 from tallybook.storage.tables import (
     definition_change,
     event_block,
@@ -24,6 +26,7 @@ from tallybook.storage.tables import (
     event_repeat,
     metering_position,
     usage,
+    usage_value,
 )
 
 BLOCK_FORMAT = 1
@@ -32,6 +35,9 @@ KEYS_PER_QUERY = 500  # bound parameters in one statement; SQLite's default limi
 
 UsagePlace = tuple[str, str, str, int]
 """Organisation, account, meter, and hour of event time."""
+
+CountPlace = tuple[str, str, int, int, str, str]
+"""Organisation, account (as sent where unknown), hour of event, hour of receipt, schema name, status."""
 
 
 class EventKey(NamedTuple):
@@ -45,7 +51,7 @@ class EventKey(NamedTuple):
 
 
 class UsageDelta(NamedTuple):
-    """Units to add to one account, meter and hour."""
+    """Units and events to add to one account, meter and hour; to take away, when they are negative."""
 
     organisation_id: str
     account_id: str
@@ -55,8 +61,19 @@ class UsageDelta(NamedTuple):
     event_count: int
 
 
+class ValueDelta(NamedTuple):
+    """Events that left one value (see `core.aggregation`) to add to one account, meter and hour; or to take away."""
+
+    organisation_id: str
+    account_id: str
+    meter_id: str
+    event_hour: int
+    value: str
+    event_count: int
+
+
 class CountDelta(NamedTuple):
-    """Events to add to one account, hours, schema and status."""
+    """Events to add to one account, hours, schema and status; to take away, when they are negative."""
 
     organisation_id: str
     account_id: str
@@ -67,10 +84,23 @@ class CountDelta(NamedTuple):
     event_count: int
 
 
+class VerdictDelta(NamedTuple):
+    """Events to add to one hour of receipt and status; to take away, when they are negative."""
+
+    organisation_id: str
+    received_hour: int
+    status: str
+    event_count: int
+
+
 class BatchContents(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a micro-batch adds, once it is known which of its events are duplicates."""
+    """Everything a micro-batch adds, once it is known which of its events are duplicates.
+
+    Each place is in a list once, so that no order of additions can matter.
+    """
 
     usage: list[UsageDelta]
+    values: list[ValueDelta]
     counts: list[CountDelta]
     rows: bytes
     row_count: int
@@ -86,7 +116,8 @@ class MeteredBatch(msgspec.Struct, frozen=True, kw_only=True):
     metered_at: int
     keys: list[EventKey]  # one for each distinct id
     repeats: list[EventKey]  # ids that came again within the batch
-    contents: BatchContents  # what it adds if no id was seen before
+    contents: BatchContents  # what it adds if no id was seen before and no reversal is refused
+    reversals: list[Reversal] = []
 
 
 class Outcome(Enum):
@@ -97,31 +128,12 @@ class Outcome(Enum):
     STALE = "stale"  # a definition changed meanwhile: nothing changed, meter the same records again
 
 
-class MeterUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Usage of one meter over some hours."""
-
-    units: Decimal
-    event_count: int
-
-
-class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
+class UsageRow(Usage, frozen=True, kw_only=True):
     """Usage of one account on one meter in one hour (hours since 1970, UTC) of event time."""
 
     account_id: str
     meter_id: str
     event_hour: int
-    units: Decimal
-    event_count: int
-
-
-class CountRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Events of one account, schema and status in one hour (hours since 1970, UTC) of event time."""
-
-    account_id: str
-    event_hour: int
-    schema_name: str
-    status: str
-    event_count: int
 
 
 class UsageStore:
@@ -138,25 +150,33 @@ class UsageStore:
             return read_position(connection, partition)
 
     def commit_batch(
-        self, batch: MeteredBatch, *, judge_again: Callable[[Mapping[bytes, int]], BatchContents]
+        self,
+        batch: MeteredBatch,
+        *,
+        judge_again: Callable[[Mapping[bytes, int], Mapping[EventPlace, str]], BatchContents],
     ) -> Outcome:
         """Add the batch, all or nothing; durable on return.
 
         It was judged before, so that the transaction is short; `judge_again` is called inside only when some ids were
-        seen before, with their keys and the first events' content checksums.
+        seen before, with their keys and the first events' content checksums, or when some reversals are refused, with
+        their places and the reasons.
         An exception leaves the outcome unknown: read the position.
         """
         contents = batch.contents
-        keys = sorted(batch.keys)
         with self._database.write() as connection:
             if _definitions_version(connection) != batch.definitions_version:
                 return Outcome.STALE
             if not _moved(connection, batch.partition, after=batch.after, through=batch.through):
                 return Outcome.OVERTAKEN
-            duplicates = self._insert_keys(connection, keys, batch.partition, batch.after)
-            if duplicates:
-                contents = judge_again(duplicates)
-            _insert_repeats(connection, [*batch.repeats, *(key for key in keys if key.key in duplicates)])
+            refused = revert(connection, batch.reversals, at=batch.metered_at) if batch.reversals else {}
+            keys = sorted(_ids_taken(batch, refused))
+            known = self._insert_keys(connection, keys, batch.partition, batch.after)
+            inherited = heirs(batch.reversals, refused)
+            duplicates = {key: content for key, content in known.items() if key not in inherited}
+            if duplicates or refused:
+                contents = judge_again(duplicates, refused)
+            if known or refused or batch.repeats:
+                _insert_repeats(connection, [*batch.repeats, *_without_key(batch, known, keys)])
             _add(connection, contents)
             connection.execute(
                 event_block.insert().values(
@@ -171,10 +191,15 @@ class UsageStore:
             )
         return Outcome.COMMITTED
 
-    def units(self, organisation_id: str, account_id: str, *, start: datetime, end: datetime) -> dict[str, MeterUsage]:
-        """Usage per meter id over `[start, end)`, both on whole hours."""
-        rows = self.rows(organisation_id, account_id, start=start, end=end)
-        return total_by_meter(rows)
+    def reverted(self, places: Sequence[EventPlace]) -> dict[EventPlace, Reverted]:
+        """Those of the places whose events were taken back."""
+        with self._database.read() as connection:
+            return reverted(connection, places)
+
+    def newest_reverted(self, organisation_id: str, *, before: tuple[int, int], limit: int) -> list[Reverted]:
+        """The organisation's events that were taken back, newest received first, those before a position and index."""
+        with self._database.read() as connection:
+            return newest_reverted(connection, organisation_id, before=before, limit=limit)
 
     def rows(self, organisation_id: str, account_id: str, *, start: datetime, end: datetime) -> list[UsageRow]:
         """Usage rows over `[start, end)`, both on whole hours, ordered by meter and hour."""
@@ -218,47 +243,17 @@ class UsageStore:
         end: datetime,
     ) -> list[UsageRow]:
         """Usage rows over `[start, end)` of these accounts (None: all) and meters (none: all)."""
-        query = select(
-            usage.c.account_id, usage.c.meter_id, usage.c.event_hour, usage.c.units, usage.c.event_count
-        ).where(usage.c.organisation_id == organisation_id, *_hours(usage.c.event_hour, start, end))
-        if account_ids is not None:
-            query = query.where(usage.c.account_id.in_(account_ids))
-        if meter_ids:
-            query = query.where(usage.c.meter_id.in_(meter_ids))
-        with self._database.read() as connection:
-            return [UsageRow(**row._mapping) for row in connection.execute(query)]
 
-    def counts_by_hour(
-        self,
-        organisation_id: str,
-        *,
-        account_ids: Sequence[str] | None,
-        schema_names: Sequence[str],
-        start: datetime,
-        end: datetime,
-    ) -> list[CountRow]:
-        """Events over `[start, end)` by hour of event time, account, schema and status.
+        def is_wanted(table: Table) -> list[ColumnElement[bool]]:
+            wanted = [table.c.organisation_id == organisation_id, *_hours(table.c.event_hour, start, end)]
+            if account_ids is not None:
+                wanted.append(table.c.account_id.in_(account_ids))
+            if meter_ids:
+                wanted.append(table.c.meter_id.in_(meter_ids))
+            return wanted
 
-        Only of these accounts (None: all) and of these schemas (none: all).
-        """
-        counted = event_count.c
-        query = (
-            select(
-                counted.account_id,
-                counted.event_hour,
-                counted.schema_name,
-                counted.status,
-                func.sum(counted.event_count).label("event_count"),
-            )
-            .where(counted.organisation_id == organisation_id, *_hours(counted.event_hour, start, end))
-            .group_by(counted.account_id, counted.event_hour, counted.schema_name, counted.status)
-        )
-        if account_ids is not None:
-            query = query.where(counted.account_id.in_(account_ids))
-        if schema_names:
-            query = query.where(counted.schema_name.in_(schema_names))
         with self._database.read() as connection:
-            return [CountRow(**row._mapping) for row in connection.execute(query)]
+            return _usage_rows(connection, is_wanted)
 
     def _insert_keys(
         self, connection: Connection, keys: list[EventKey], partition: int, after: int
@@ -283,17 +278,36 @@ def usage_rows(
     connection: Connection, organisation_id: str, account_id: str, *, start: datetime, end: datetime
 ) -> list[UsageRow]:
     """The same as `UsageStore.rows`, inside a transaction of the caller's."""
-    query = (
-        select(usage.c.account_id, usage.c.meter_id, usage.c.event_hour, usage.c.units, usage.c.event_count)
-        .where(
-            usage.c.organisation_id == organisation_id,
-            usage.c.account_id == account_id,
-            usage.c.event_hour >= hours_since_1970(start),
-            usage.c.event_hour < hours_since_1970(end),
-        )
-        .order_by(usage.c.meter_id, usage.c.event_hour)
-    )
-    return [UsageRow(**row._mapping) for row in connection.execute(query)]
+
+    def is_wanted(table: Table) -> list[ColumnElement[bool]]:
+        of_account = (table.c.organisation_id == organisation_id, table.c.account_id == account_id)
+        return [*of_account, *_hours(table.c.event_hour, start, end)]
+
+    return _usage_rows(connection, is_wanted)
+
+
+def _usage_rows(connection: Connection, is_wanted: Callable[[Table], list[ColumnElement[bool]]]) -> list[UsageRow]:
+    """Usage with its values, by account, meter and hour; `is_wanted` makes conditions on columns both tables have."""
+    places = (usage.c.account_id, usage.c.meter_id, usage.c.event_hour)
+    query = select(*places, usage.c.units, usage.c.event_count).where(*is_wanted(usage)).order_by(*places)
+    values = _values(connection, is_wanted(usage_value))
+    return [
+        UsageRow(**row._mapping, values=frozenset(values.get((row.account_id, row.meter_id, row.event_hour), ())))
+        for row in connection.execute(query)
+    ]
+
+
+def _values(connection: Connection, is_wanted: list[ColumnElement[bool]]) -> dict[tuple[str, str, int], set[str]]:
+    """Values by account, meter and hour: all that are to be counted, and the least and the greatest of the others."""
+    kept = usage_value.c
+    places = (kept.account_id, kept.meter_id, kept.event_hour)
+    extremes = select(*places, func.min(kept.value), func.max(kept.value)).where(kept.value < DISTINCT_MARK)
+    counted = select(*places, kept.value).where(kept.value >= DISTINCT_MARK)
+    found: dict[tuple[str, str, int], set[str]] = {}
+    for query in (extremes.group_by(*places), counted):
+        for account_id, meter_id, hour, *values in connection.execute(query.where(*is_wanted)):
+            found.setdefault((account_id, meter_id, hour), set()).update(values)
+    return found
 
 
 def every_usage_row(connection: Connection) -> dict[UsagePlace, tuple[Decimal, int]]:
@@ -301,6 +315,14 @@ def every_usage_row(connection: Connection) -> dict[UsagePlace, tuple[Decimal, i
     places = (usage.c.organisation_id, usage.c.account_id, usage.c.meter_id, usage.c.event_hour)
     rows = connection.execute(select(*places, usage.c.units, usage.c.event_count))
     return {(row[0], row[1], row[2], row[3]): (row.units, row.event_count) for row in rows}
+
+
+def every_value(connection: Connection) -> dict[tuple[UsagePlace, str], int]:
+    """All values that events left: how many left each, by place and value. For checking."""
+    kept = usage_value.c
+    places = (kept.organisation_id, kept.account_id, kept.meter_id, kept.event_hour)
+    rows = connection.execute(select(*places, kept.value, kept.event_count))
+    return {((row[0], row[1], row[2], row[3]), row.value): row.event_count for row in rows}
 
 
 def judged_by_receipt(connection: Connection) -> dict[tuple[str, int], dict[str, int]]:
@@ -314,15 +336,21 @@ def judged_by_receipt(connection: Connection) -> dict[tuple[str, int], dict[str,
     return found
 
 
-def total_by_meter(rows: Sequence[UsageRow]) -> dict[str, MeterUsage]:
-    """Add usage rows up by meter id."""
-    totals: dict[str, MeterUsage] = {}
+def rows_by_meter(rows: Sequence[UsageRow]) -> dict[str, list[UsageRow]]:
+    """Usage rows by meter id."""
+    found: dict[str, list[UsageRow]] = {}
     for row in rows:
-        sum_so_far = totals.get(row.meter_id, MeterUsage(units=ZERO, event_count=0))
-        totals[row.meter_id] = MeterUsage(
-            units=EXACT.add(sum_so_far.units, row.units), event_count=sum_so_far.event_count + row.event_count
-        )
-    return totals
+        found.setdefault(row.meter_id, []).append(row)
+    return found
+
+
+def has_events(connection: Connection, organisation_id: str, account_id: str, status: str) -> bool:
+    """Whether events with that status are counted for an account; as sent, where it could not be resolved."""
+    counted = event_count.c
+    query = select(counted.event_count).where(
+        counted.organisation_id == organisation_id, counted.account_id == account_id, counted.status == status
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def read_position(connection: Connection, partition: int) -> int:
@@ -343,6 +371,20 @@ def _moved(connection: Connection, partition: int, *, after: int, through: int) 
         )
     is_there = (metering_position.c.partition == partition, metering_position.c.position == after)
     return connection.execute(metering_position.update().where(*is_there).values(position=through)).rowcount == 1
+
+
+def _ids_taken(batch: MeteredBatch, refused: Collection[EventPlace]) -> list[EventKey]:
+    """The keys to insert: an event that is not ingested, because its reversal is refused, takes no id."""
+    if not refused:
+        return batch.keys
+    free = {each.replacement_key for each in batch.reversals if each.place in refused}
+    return [key for key in batch.keys if key.key not in free]
+
+
+def _without_key(batch: MeteredBatch, known: Collection[bytes], inserted: Sequence[EventKey]) -> list[EventKey]:
+    """The events that did not get the key of their id, which are found by it all the same."""
+    sent = {key.key for key in inserted}
+    return [key for key in batch.keys if key.key in known or key.key not in sent]
 
 
 def _stored_before(
@@ -368,21 +410,48 @@ def _insert_repeats(connection: Connection, repeats: Sequence[EventKey]) -> None
         connection.exec_driver_sql(_INSERT_REPEAT, rows)
 
 
-def _add(connection: Connection, contents: BatchContents) -> None:
-    if contents.usage:
-        connection.exec_driver_sql(_ADD_USAGE, contents.usage)
-    if contents.counts:
-        connection.exec_driver_sql(_ADD_COUNT, contents.counts)
+class _Sums(NamedTuple):
+    """The statements that add to a table of sums, and that delete a place which is left without events."""
+
+    add: str
+    delete: str
+    key_columns: int
 
 
-def _upsert(table: str, keys: Sequence[str], sums: Mapping[str, str]) -> str:
+def _sums(table: str, keys: Sequence[str], sums: Mapping[str, str]) -> _Sums:
     columns = [*keys, *sums]
     marks = ", ".join("?" for _ in columns)
     changes = ", ".join(f"{column} = {total}" for column, total in sums.items())
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "  # noqa: S608  # names from this file only
-        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+    place = " AND ".join(f"{key} = ?" for key in keys)
+    return _Sums(
+        add=f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "  # noqa: S608  # names from this file only
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}",
+        delete=f"DELETE FROM {table} WHERE {place} AND event_count = 0",  # noqa: S608
+        key_columns=len(keys),
     )
+
+
+def _add(connection: Connection, contents: BatchContents) -> None:
+    for sums, deltas in (
+        (_USAGE, contents.usage),
+        (_VALUE, contents.values),
+        (_COUNT, contents.counts),
+        (_VERDICT, _verdicts(contents.counts)),
+    ):
+        if deltas:
+            connection.exec_driver_sql(sums.add, list(deltas))
+        lessened = [delta[: sums.key_columns] for delta in deltas if delta.event_count < 0]
+        if lessened:
+            connection.exec_driver_sql(sums.delete, lessened)
+
+
+def _verdicts(counts: Sequence[CountDelta]) -> list[VerdictDelta]:
+    """The same counts by organisation, hour of receipt and status alone."""
+    sums: dict[tuple[str, int, str], int] = {}
+    for organisation_id, _, _, received_hour, _, status, count in counts:
+        place = (organisation_id, received_hour, status)
+        sums[place] = sums.get(place, 0) + count
+    return [VerdictDelta(*place, count) for place, count in sums.items() if count]
 
 
 _SUM_OF_COUNTS: Callable[[str], str] = "{0}.event_count + excluded.event_count".format
@@ -393,13 +462,23 @@ _INSERT_KEY = (
 _INSERT_REPEAT = (
     "INSERT INTO event_repeat (key, partition, position, received_hour) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-_ADD_USAGE = _upsert(
+_USAGE = _sums(
     "usage",
     ("organisation_id", "account_id", "meter_id", "event_hour"),
     {"units": "exact_add(usage.units, excluded.units)", "event_count": _SUM_OF_COUNTS("usage")},
 )
-_ADD_COUNT = _upsert(
+_VALUE = _sums(
+    "usage_value",
+    ("organisation_id", "account_id", "meter_id", "event_hour", "value"),
+    {"event_count": _SUM_OF_COUNTS("usage_value")},
+)
+_COUNT = _sums(
     "event_count",
     ("organisation_id", "account_id", "event_hour", "received_hour", "schema_name", "status"),
     {"event_count": _SUM_OF_COUNTS("event_count")},
+)
+_VERDICT = _sums(
+    "verdict_count",
+    ("organisation_id", "received_hour", "status"),
+    {"event_count": _SUM_OF_COUNTS("verdict_count")},
 )

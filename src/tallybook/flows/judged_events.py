@@ -1,0 +1,306 @@
+"""The events of a few log records with their verdicts, column by column, and what they add.
+
+Building an object for every event would cost as much as judging it. What the events add to usage, counts and rows is
+computed from the columns once it is known which ids were seen before.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import cast
+
+from arro3.core import Table
+
+from tallybook.core.aggregation import Made, units_of
+from tallybook.core.correction import Correction, EventPlace
+from tallybook.core.enrichment import EnrichmentFailed
+from tallybook.core.errors import TallybookError
+from tallybook.core.event import Event
+from tallybook.core.event_schema import BOOKED_USAGE
+from tallybook.core.ingestion_status import IngestionStatus
+from tallybook.core.instant import MICROSECONDS_PER_HOUR, microseconds_since_1970
+from tallybook.core.internal_schema import BOOKED_METER
+from tallybook.flows.definitions import AccountCandidates, Definitions, MeterUnavailable, SchemaProgram
+from tallybook.flows.revert import day_of
+from tallybook.flows.verdict import (
+    DESCRIPTION_CHARACTERS_MAX,
+    DUPLICATE,
+    METERED,
+    NO_MATCHING_METERS,
+    NOT_METERED,
+    Verdict,
+    built_id,
+    decoded,
+    event_key,
+    failed,
+    key_source,
+    missing_field,
+)
+from tallybook.storage.event_rows import EventColumns
+from tallybook.storage.interfaces import LoggedRecord
+from tallybook.storage.reversals import Day
+from tallybook.storage.usage import EventKey, UsagePlace
+
+_NO_EVENT_ID = "the event has no id, and its schema has no template that makes one"
+
+Units = tuple[Decimal | None, ...]
+
+GroupKey = tuple[str, str, int, int, str, SchemaProgram | None, str]
+"""Organisation, account (as sent where unknown), hour of event, hour of receipt, schema name, schema, status."""
+
+
+class JudgedEvents:
+    """Events of a few log records, column by column; few enough that they stay in the processor's cache."""
+
+    def __init__(
+        self,
+        records: Sequence[LoggedRecord],
+        definitions: Definitions,
+        correction: Correction | None,
+        *,
+        plan_required: bool,
+    ) -> None:
+        self._correction = correction
+        self._plan_required = plan_required
+        self._definitions = definitions
+        self._columns = EventColumns()
+        self._received_hours: list[int] = []
+        self._schemas: list[SchemaProgram | None] = []
+        self._made: list[tuple[Made | None, ...]] = []
+        self._values: dict[int, list[str | None]] = {}
+        self._enrichments: dict[int, str] = {}
+        self._contents: list[int] = []
+        self._keys: list[bytes | None] = []
+        for record in records:
+            self._judge(record)
+
+    def take_places(self, correction: Correction, refused: Mapping[EventPlace, str]) -> None:
+        """Note which event each one is ingested in place of; without a place it is a repeat of the one that stays."""
+        columns = self._columns
+        for number, target in enumerate(correction.targets[: len(correction.replacements)]):
+            columns.reverts_position.append(target.place.position)
+            columns.reverts_index.append(target.place.event_index)
+            columns.first_received_at.append(target.grace_received_at)
+            if target.place in refused:
+                columns.status[number] = DUPLICATE
+                reason = f"not ingested again, for {target.place.reference_id} stays: {refused[target.place]}"
+                columns.status_description[number] = reason[:DESCRIPTION_CHARACTERS_MAX]
+                self._made[number] = ()
+                self._keys[number] = None
+
+    @property
+    def event_keys(self) -> dict[int, bytes]:
+        """The keys of the events that have an id, by their number."""
+        return {number: key for number, key in enumerate(self._keys) if key is not None}
+
+    def metered_days(self) -> dict[int, Day]:
+        """Whose usage each metered event adds to, and on which day, by its number."""
+        columns = self._columns
+        return {
+            number: day_of(account_id, event_time)
+            for number, (status, account_id, event_time) in enumerate(
+                zip(columns.status, columns.account_id, columns.event_time, strict=True)
+            )
+            if status == METERED and account_id is not None
+        }
+
+    def take_keys(
+        self, partition: int, first_contents: dict[bytes, int], seen_before: Mapping[bytes, int]
+    ) -> Iterator[tuple[bool, EventKey]]:
+        """The key of each event that has an id, and whether it is the batch's first with that id.
+
+        Events whose id was seen before, in this batch or an earlier one, get the verdict "duplicate".
+        """
+        rows = zip(self._keys, self._contents, self._columns.position, self._received_hours, strict=True)
+        for place, (key, content, position, hour) in enumerate(rows):
+            if key is None:
+                continue
+            is_first = key not in first_contents
+            if not is_first:
+                self._mark_duplicate(place, first_contents[key])
+            else:
+                first_contents[key] = seen_before.get(key, content)
+                if key in seen_before:
+                    self._mark_duplicate(place, seen_before[key])
+            yield is_first, EventKey(key, content, partition, position, hour)
+
+    def take_values(self, values: dict[tuple[UsagePlace, str], int]) -> None:
+        """Add what metered events leave for aggregations that need more than units; it is 1 for each event and meter.
+
+        From then on what meters made are units alone.
+        """
+        if not any(schema is not None and schema.keeps_values for schema in set(self._schemas)):
+            return
+        columns = self._columns
+        for number, (schema, made) in enumerate(zip(self._schemas, self._made, strict=True)):
+            key, account_id, event_time = self._keys[number], columns.account_id[number], columns.event_time[number]
+            if schema is None or not schema.keeps_values or not made or key is None or account_id is None:
+                continue
+            left = schema.values_of(made, event_time=event_time, event_key=key)
+            self._values[number] = left
+            self._made[number] = tuple(None if each is None else units_of(each) for each in made)
+            if columns.status[number] == METERED:
+                hour = event_time // MICROSECONDS_PER_HOUR
+                for meter_id, value in zip(schema.meter_ids, left, strict=True):
+                    if value is not None:
+                        at = (columns.organisation_id[number], account_id, meter_id, hour), value
+                        values[at] = values.get(at, 0) + 1
+
+    @property
+    def _units(self) -> list[Units]:
+        """What meters made, once `take_values` has left nothing else."""
+        return cast("list[Units]", self._made)
+
+    def grouped(self) -> dict[GroupKey, list[Units]]:
+        """The units of the events, by everything that rows of usage and counts tell apart."""
+        columns = self._columns
+        groups: dict[GroupKey, list[Units]] = {}
+        keys = zip(
+            columns.organisation_id,
+            [known or sent for known, sent in zip(columns.account_id, columns.account_reference, strict=True)],
+            [event_time // MICROSECONDS_PER_HOUR for event_time in columns.event_time],
+            self._received_hours,
+            columns.schema_name,
+            self._schemas,
+            columns.status,
+            strict=True,
+        )
+        for key, units in zip(keys, self._units, strict=True):
+            if key in groups:
+                groups[key].append(units)
+            else:
+                groups[key] = [units]
+        return groups
+
+    def table(self, partition: int, metered_at: int) -> Table:
+        """The rows of the events."""
+        columns = self._columns
+        columns.schema_version = [schema.schema.version if schema else None for schema in self._schemas]
+        flat: list[Decimal | None] = []
+        for schema, units in zip(self._schemas, self._units, strict=True):
+            if units and schema is not None:
+                columns.meter_id += schema.meter_ids
+                columns.meter_version += schema.meter_versions
+                flat += units
+            columns.meter_offset.append(len(flat))
+        columns.units = _texts(flat)
+        if self._values:
+            columns.value_offset = [0]
+            for number in range(len(self._schemas)):
+                columns.meter_value += self._values.get(number, ())
+                columns.value_offset.append(len(columns.meter_value))
+        if self._enrichments:
+            columns.enrichment = [self._enrichments.get(number) for number in range(len(self._schemas))]
+        return columns.table(partition=partition, metered_at=metered_at)
+
+    def _judge(self, record: LoggedRecord) -> None:
+        parts, events = decoded(record)
+        organisation_id, count = record.organisation_id, len(events)
+        columns = self._columns
+        columns.position += [record.position] * count
+        columns.index += range(count)
+        columns.organisation_id += [organisation_id] * count
+        columns.received_at += [record.received_at] * count
+        columns.schema_name += [event.schema_name for event in events]
+        columns.account_reference += [event.account_id for event in events]
+        columns.event_time += [microseconds_since_1970(event.timestamp) for event in events]
+        columns.event += [str(part, "utf-8") for part in parts]
+        self._received_hours += [record.received_at // MICROSECONDS_PER_HOUR] * count
+        self._contents += [zlib.crc32(part) for part in parts]
+        schemas = self._definitions.schemas(organisation_id, {event.schema_name for event in events})
+        accounts = self._definitions.accounts(organisation_id, {event.account_id for event in events})
+        booked = self._booked(organisation_id, events) if BOOKED_USAGE in schemas else {}
+        source = key_source(organisation_id)
+        receipts = (record.received_at,) * count if self._correction is None else self._first_receipts(count)
+        for event, event_time, received_at in zip(events, columns.event_time[-count:], receipts, strict=True):
+            schema = schemas[event.schema_name]
+            if booked and event.schema_name == BOOKED_USAGE:
+                schema = booked[event.dimensions.get(BOOKED_METER, "")]
+            quantities = {attribute.name: attribute.value for attribute in event.attributes}
+            event_id = event.id or built_id(schema, event, quantities)
+            if event_id is None:
+                self._keys.append(None)
+                verdict = failed(IngestionStatus.NO_EVENT_ID, _NO_EVENT_ID)
+            else:
+                self._keys.append(event_key(source, event_id))
+                account = accounts[event.account_id]
+                verdict = self._verdict(event, event_time, quantities, schema, account, received_at)
+            status, description, account_id, schema, made = verdict
+            columns.event_id.append(event_id)
+            columns.status.append(status)
+            columns.status_description.append(description)
+            columns.account_id.append(account_id)
+            self._schemas.append(schema)
+            self._made.append(made)
+
+    def _booked(self, organisation_id: str, events: Sequence[Event]) -> dict[str, SchemaProgram]:
+        """What books the events of the internal schema, by the meter that they name."""
+        meter_ids = {each.dimensions.get(BOOKED_METER, "") for each in events if each.schema_name == BOOKED_USAGE}
+        return self._definitions.booked(organisation_id, meter_ids)
+
+    def _first_receipts(self, count: int) -> Sequence[int]:
+        """The receipts that the grace of events that are ingested again is judged by: those of the first time."""
+        assert self._correction is not None, "events are ingested again by a correction"
+        return [target.grace_received_at for target in self._correction.targets[:count]]
+
+    def _verdict(
+        self,
+        event: Event,
+        event_time: int,
+        quantities: Mapping[str, str],
+        schema: SchemaProgram | None,
+        candidates: AccountCandidates,
+        received_at: int,
+    ) -> Verdict:
+        """Judge one event that has an id; the order of the checks is part of the interface."""
+        if schema is None:
+            return failed(IngestionStatus.SCHEMA_NOT_DEFINED, f"no active event schema is named {event.schema_name!r}")
+        if not (schema.attribute_names <= quantities.keys() and schema.dimension_names <= event.dimensions.keys()):
+            return failed(IngestionStatus.FAILED, missing_field(schema, event, quantities), schema=schema)
+        account = candidates.at(event_time)
+        if account is None:
+            description = f"no account has the id or alias {event.account_id!r} at the time of the event"
+            return failed(IngestionStatus.ACCOUNT_NOT_FOUND, description, schema=schema)
+        account_id = account.account_id
+        dimensions: Mapping[str, str] = event.dimensions
+        if schema.enrichment is not None:
+            try:
+                quantities, dimensions, trace = schema.enrichment.enriched(account.account, quantities, dimensions)
+            except EnrichmentFailed as error:
+                return failed(IngestionStatus.ENRICHMENT_FAILED, error.message, account_id, schema)
+            self._enrichments[len(self._made)] = trace
+        deadline = account.deadline(event_time)
+        if deadline is not None and received_at > deadline:
+            description = "received after the grace period of the billing cycle it belongs to"
+            return failed(IngestionStatus.PAST_GRACE_PERIOD, description, account_id, schema)
+        try:
+            made = schema.units_of(quantities, dimensions)
+        except MeterUnavailable as error:
+            return failed(IngestionStatus.FAILED, error.message, account_id, schema)
+        except TallybookError as error:
+            return failed(IngestionStatus.UNITS_INVALID, error.message, account_id, schema)
+        for each in made:
+            if each is not None:
+                break
+        else:
+            return NO_MATCHING_METERS, None, account_id, schema, made
+        if deadline is None and self._plan_required:
+            description = "the account has no price plan on the day of the event, and one is required"
+            return NOT_METERED, description, account_id, schema, made
+        return METERED, None, account_id, schema, made
+
+    def _mark_duplicate(self, place: int, first_content: int) -> None:
+        same = "the same text" if self._contents[place] == first_content else "different text"
+        self._columns.status[place] = DUPLICATE
+        self._columns.status_description[place] = (
+            f"an event with this id was accepted before, with {same}; only the first one counts"
+        )
+        self._made[place] = ()
+
+
+def _texts(units: Sequence[Decimal | None]) -> list[str | None]:
+    """Decimal text without exponents; every digit is kept."""
+    texts = [None if each is None else str(each) for each in units]
+    if "E" in "".join(filter(None, texts)):
+        return [None if each is None else format(each, "f") for each in units]
+    return texts
