@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from tallybook.core.credential import Scope, key_text
-from tallybook.core.errors import Invalid, NotFound, Unauthenticated
+from tallybook.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from tallybook.flows import authenticate
 from tallybook.flows.authenticate import CACHE_LIFETIME_S, Authenticator
 from tallybook.storage import accounts
@@ -227,3 +227,32 @@ def test_useless_keys_are_not_made(
     """A key needs an organisation, a name, a scope and time to live."""
     with pytest.raises(Invalid):
         authenticator.create_key(organisation_id, name, scopes, expires)
+
+
+def test_switched_off_key_is_noticed_by_other_processes(
+    authenticator: Authenticator, database: Database, clock: Clock
+) -> None:
+    """Another process that has just seen the key lets it in for two seconds at most; switched on, it works again."""
+    made = authenticator.new_key("acme", "producer", [Scope.INGEST])
+    other = Authenticator(database, clock=clock, timer=clock.timer)
+    other.identify(bearer(made.secret), None)
+    authenticator.switch_key("acme", made.key.key_id, on=False)
+    assert authenticator.cached(bearer(made.secret), None) is None
+    with pytest.raises(Unauthenticated):
+        authenticator.identify(bearer(made.secret), None)
+    clock.move(timedelta(seconds=CACHE_LIFETIME_S))
+    assert other.cached(bearer(made.secret), None) is None
+    authenticator.switch_key("acme", made.key.key_id, on=True)
+    assert other.identify(bearer(made.secret), None).key_id == made.key.key_id
+
+
+def test_there_are_not_too_many_keys(authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit a new one is refused, until one is revoked; other organisations are not concerned."""
+    monkeypatch.setattr(authenticate, "API_KEYS_MAX", 2)
+    first = authenticator.new_key("acme", "first", [Scope.READ])
+    authenticator.create_key("acme", "second", [Scope.READ])
+    with pytest.raises(Conflict, match="2 API keys"):
+        authenticator.create_key("acme", "third", [Scope.READ])
+    authenticator.create_key("umbrella", "first", [Scope.READ])
+    authenticator.revoke_key(first.key.key_id)
+    authenticator.create_key("acme", "third", [Scope.READ])

@@ -3,19 +3,24 @@
 The framework's own decoding would make binary floats of numbers and let `"1"` pass for 1.
 """
 
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import Response
+from litestar import Request, Response
 from litestar.dto import AbstractDTO
+from litestar.response.base import ASGIResponse
 from litestar.serialization import get_serializer
 from litestar.typing import FieldDefinition
 
+from tallybook.api.generations import as_spoken, question_of, taken
+from tallybook.core.decimals import DECIMAL_TEXT
 from tallybook.core.errors import Invalid
 
 T = TypeVar("T")
 
 UNSUPPORTED_CODE = "UNSUPPORTED"
+_AS_SENT = msgspec.json.Decoder(float_hook=Decimal)
 _NUL = b"\\u0000"  # raw control characters are no JSON, so only the escape can bring one in
 
 
@@ -24,7 +29,8 @@ def decode_exactly(body: bytes, kind: type[T]) -> T:
     if _NUL in body:
         raise Invalid("the character U+0000 (\\u0000) is not allowed")
     try:
-        return msgspec.json.decode(body, type=kind)
+        decoded = msgspec.json.decode(body, type=kind)
+        _check_decimals(decoded, _AS_SENT.decode(body), "")
     except msgspec.ValidationError as error:
         raise Invalid(located(error)) from None
     except UnicodeDecodeError as error:
@@ -33,6 +39,32 @@ def decode_exactly(body: bytes, kind: type[T]) -> T:
         raise Invalid("the body is nested too deeply", code="MALFORMED_JSON") from None
     except msgspec.DecodeError as error:
         raise Invalid(f"the body is not JSON: {error}", code="MALFORMED_JSON") from None
+    return decoded
+
+
+def _check_decimals(decoded: object, sent: object, place: str) -> None:
+    """Refuse texts that spell a decimal in Python and nowhere else, such as "1_0", "NaN" and " 1"; numbers are fine.
+
+    `decoded` and `sent` are the same JSON, with and without its types. Raises `Invalid`.
+    """
+    match decoded, sent:
+        case Decimal(), str():
+            if not DECIMAL_TEXT.fullmatch(sent):
+                raise Invalid(f"{place}: {sent[:60]!r} is not decimal text such as 12.50")
+        case msgspec.Struct(), dict():
+            for field in msgspec.structs.fields(decoded):
+                if field.encode_name in sent:
+                    inner = f"{place}.{field.encode_name}" if place else field.encode_name
+                    _check_decimals(getattr(decoded, field.name), sent[field.encode_name], inner)
+        case dict(), dict():
+            for name, value in decoded.items():
+                if name in sent:  # else the name is no text, and what it was sent as is not known
+                    _check_decimals(value, sent[name], f"{place}.{name}")
+        case list() | tuple(), list():
+            for index, (value, value_sent) in enumerate(zip(decoded, sent, strict=True)):
+                _check_decimals(value, value_sent, f"{place}[{index}]")
+        case _:
+            pass
 
 
 def located(error: msgspec.ValidationError) -> str:
@@ -59,7 +91,11 @@ def _asks_for_nothing(value: object) -> bool:
 
 
 class ExactResponse(Response[Any]):
-    """Answers with decimals as JSON numbers, to the last digit."""
+    """Answers with decimals as JSON numbers, to the last digit, in the shapes of the request's generation."""
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **options: Any) -> ASGIResponse:
+        self.content = as_spoken(request, self.content)
+        return super().to_asgi_response(app, request, **options)
 
     # The signature, default included, is that of the framework's method.
     def render(self, content: Any, media_type: str, enc_hook: Any = get_serializer()) -> bytes:  # noqa: B008
@@ -74,8 +110,11 @@ class ExactBody(AbstractDTO[msgspec.Struct]):
     model_type = msgspec.Struct
 
     def decode_bytes(self, value: bytes) -> Any:
-        handler = self.asgi_connection.route_handler
-        return decode_exactly(value, handler.parsed_fn_signature.parameters["data"].annotation)
+        kind = taken(self.asgi_connection.route_handler)
+        question = question_of(self.asgi_connection, kind)
+        if question is None:
+            return decode_exactly(value, kind)
+        return question.meant(decode_exactly(value, question.shape))
 
     @classmethod
     def create_for_field_definition(

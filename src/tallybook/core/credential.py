@@ -13,7 +13,8 @@ from enum import StrEnum
 
 import msgspec
 
-from tallybook.core.errors import Forbidden, Invalid
+from tallybook.core.errors import Conflict, Forbidden, Invalid
+from tallybook.core.role import READABLE, WRITABLE, Area, Role
 
 SECRET_BYTES = 32  # 256 bits: nobody guesses it, however many keys there are
 KEY_PREFIX = "tb_"
@@ -47,14 +48,40 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     organisation_id: str
     scopes: frozenset[Scope]  # with the included ones
     key_id: str
+    role: Role | None = None
 
     def require(self, scope: str) -> None:
         """Raise `Forbidden` unless the key has that scope."""
         if scope not in self.scopes:
             raise Forbidden(f"this needs a credential with the scope {str(scope)!r}; this one has {self._spelled()}")
 
+    def require_in(self, area: Area, scope: Scope) -> None:
+        """Raise `Forbidden` unless the scope, or the role in that area, allows to read or to write."""
+        if scope not in self.scopes and not self._role_allows(area, scope):
+            raise Forbidden(
+                f"this needs a credential with the scope {scope.value!r}, or with a role that may {scope.value} "
+                f"{area.value}; this one has {self._spelled()}"
+            )
+
+    def _role_allows(self, area: Area, scope: Scope) -> bool:
+        if self.role is None:
+            return False
+        if scope is Scope.READ:
+            return area in READABLE[self.role]
+        return scope is Scope.WRITE and area in WRITABLE[self.role]
+
     def _spelled(self) -> str:
-        return ", ".join(repr(scope.value) for scope in sorted(self.scopes)) or "none"
+        scopes = ", ".join(repr(scope.value) for scope in sorted(self.scopes)) or "none"
+        return scopes if self.role is None else f"{scopes}, and the role {self.role.value}"
+
+
+class KeyState(StrEnum):
+    """What a key is. OFF can be switched on again; the others but ACTIVE are final."""
+
+    ACTIVE = "ACTIVE"
+    OFF = "OFF"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,35 +92,49 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     secret_hash: bytes
     scopes: frozenset[Scope]
+    role: Role | None = None
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    switched_off_at: datetime | None = None
 
-    def state(self, now: datetime) -> str:
-        """`active`, `revoked` or `expired`."""
+    def state(self, now: datetime) -> KeyState:
+        """What it is at that instant. Only an active key opens anything."""
         if self.revoked_at is not None:
-            return "revoked"
-        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+            return KeyState.REVOKED
+        if self.expires_at is not None and self.expires_at <= now:
+            return KeyState.EXPIRED
+        return KeyState.ACTIVE if self.switched_off_at is None else KeyState.OFF
 
 
 def check_api_key(key: ApiKey) -> None:
-    """Refuse a key without a scope, or with a name that is empty or too long. Raises `Invalid`."""
-    if not key.scopes:
-        raise Invalid(f"scopes: name at least one of {', '.join(Scope)}")
+    """Refuse a key that may do nothing, or with a name that is empty or too long. Raises `Invalid`."""
+    if not key.scopes and key.role is None:
+        raise Invalid(f"scopes: name at least one of {', '.join(Scope)}, or a role, one of {', '.join(Role)}")
     if not 1 <= len(key.name) <= KEY_NAME_CHARACTERS_MAX:
         raise Invalid(f"name: must be 1 to {KEY_NAME_CHARACTERS_MAX} characters")
     if key.expires_at is not None and key.expires_at <= key.created_at:
         raise Invalid("expires: must be in the future")
 
 
-def is_usable(key: ApiKey, now: datetime) -> bool:
-    """Say whether the key is neither revoked nor expired."""
-    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
+def switched(key: ApiKey, *, off_at: datetime | None, by_key_id: str | None = None) -> ApiKey:
+    """The key switched off at that instant, or on for None; what is so already stays so.
+
+    `by_key_id` is the key that asks for it: no key may lock itself out. Raises `Conflict`.
+    """
+    if key.revoked_at is not None:
+        raise Conflict(f"API key {key.key_id} is revoked, and that is for good; make another")
+    if off_at is not None and key.key_id == by_key_id:
+        raise Conflict("a key cannot switch itself off; use another one")
+    if (off_at is None) == (key.switched_off_at is None):
+        return key
+    return msgspec.structs.replace(key, switched_off_at=off_at)
 
 
 def identity_of(key: ApiKey) -> Identity:
-    """Whom the key stands for."""
-    return Identity(organisation_id=key.organisation_id, scopes=with_included(key.scopes), key_id=key.key_id)
+    """Whom the key stands for. An administrator may do everything, and everything includes every scope."""
+    scopes = key.scopes | {Scope.ADMIN} if key.role is Role.ADMINISTRATOR else key.scopes
+    return Identity(organisation_id=key.organisation_id, scopes=with_included(scopes), key_id=key.key_id, role=key.role)
 
 
 def with_included(scopes: Collection[Scope]) -> frozenset[Scope]:

@@ -1,4 +1,4 @@
-"""From the credential of a request to the organisation it may act for; and making and revoking API keys.
+"""From the credential of a request to the organisation it may act for; and making, switching and revoking API keys.
 
 A credential is an API key, or a session token (JWT) that a key was exchanged for. A token names its key and lives no
 longer than the key does.
@@ -12,22 +12,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
+import msgspec
 from sqlalchemy import Connection
 
 from tallybook.core.credential import (
     SECRET_BYTES,
     ApiKey,
     Identity,
+    KeyState,
     Scope,
     check_api_key,
     identity_of,
-    is_usable,
     key_text,
     looks_like_key,
     secret_hash,
+    switched,
 )
 from tallybook.core.customer import check_id
-from tallybook.core.errors import NotFound, Unauthenticated
+from tallybook.core.errors import Conflict, NotFound, Unauthenticated
+from tallybook.core.role import Role
 from tallybook.flows.new_ids import new_id
 from tallybook.storage.accounts import Organisation, add_organisation
 from tallybook.storage.credentials import (
@@ -36,14 +39,17 @@ from tallybook.storage.credentials import (
     api_key_with_hash,
     api_key_with_id,
     api_keys_of,
+    count_api_keys,
     revoke_api_key,
     signing_secret,
+    switch_api_key,
 )
 from tallybook.storage.database import Database
 
 TOKEN_LIFETIME = timedelta(hours=24)  # the interface's promise
 CACHE_LIFETIME_S = 2.0  # how long a revoked key may still work; short enough that nobody needs to be told
 CACHE_ENTRIES_MAX = 10_000  # valid credentials in use within two seconds; a few MB
+API_KEYS_MAX = 10_000  # of one organisation, without revoked ones; they are listed, and read at every request
 CREDENTIAL_BYTES_MAX = 4096  # tokens have some 250 bytes
 BASE_CURRENCY_DEFAULT = "USD"
 TOKEN_PURPOSE = "token"  # noqa: S105  # the name of the signing secret, not the secret
@@ -55,6 +61,13 @@ Header = bytes | None
 def now_utc() -> datetime:
     """The present instant."""
     return datetime.now(UTC)
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that was just made, with the secret that is shown this once."""
+
+    key: ApiKey
+    secret: str
 
 
 class Authenticator:
@@ -88,8 +101,8 @@ class Authenticator:
         """
         credential = credential_in(authorization, api_key)
         key = self._key_of(credential)
-        if key is None or not is_usable(key, self._clock()):
-            raise Unauthenticated("the credential is unknown, revoked or expired; send a valid API key")
+        if key is None or key.state(self._clock()) is not KeyState.ACTIVE:
+            raise Unauthenticated("the credential is unknown, revoked, switched off or expired; send a valid API key")
         identity = identity_of(key)
         self._remember((authorization, api_key), identity)
         return identity
@@ -106,10 +119,22 @@ class Authenticator:
         name: str,
         scopes: Collection[Scope],
         expires: datetime | None = None,
+        role: Role | None = None,
     ) -> str:
-        """Make a key and return it; this is the only time anybody sees it. The organisation is made if need be.
+        """Make a key and return its secret alone; see `new_key`."""
+        return self.new_key(organisation_id, name, scopes, expires, role).secret
 
-        Raises `Invalid`.
+    def new_key(
+        self,
+        organisation_id: str,
+        name: str,
+        scopes: Collection[Scope],
+        expires: datetime | None = None,
+        role: Role | None = None,
+    ) -> NewKey:
+        """Make a key and return it; this is the only time anybody sees its secret. The organisation is made if need be.
+
+        Raises `Invalid`, and `Conflict` when there are too many.
         """
         check_id(organisation_id, "organisation")
         now = self._clock()
@@ -120,6 +145,7 @@ class Authenticator:
             name=name,
             secret_hash=secret_hash(text),
             scopes=frozenset(scopes),
+            role=role,
             created_at=now,
             expires_at=expires,
         )
@@ -128,14 +154,33 @@ class Authenticator:
             organisation_id=organisation_id, name=organisation_id, base_currency=BASE_CURRENCY_DEFAULT
         )
         with self._database.write() as connection:
+            if count_api_keys(connection, organisation_id) >= API_KEYS_MAX:
+                raise Conflict(f"there are {API_KEYS_MAX} API keys; revoke some first", code="LIMIT_REACHED")
             add_organisation(connection, organisation, now=now)
             add_api_key(connection, key)
-        return text
+        return NewKey(key=key, secret=text)
 
     def keys(self, organisation_id: str) -> list[ApiKey]:
         """All keys of the organisation, the oldest first, revoked ones too."""
         with self._database.read() as connection:
             return api_keys_of(connection, organisation_id)
+
+    def key(self, organisation_id: str, key_id: str) -> ApiKey:
+        """The key of the organisation with that id. Raises `NotFound`."""
+        with self._database.read() as connection:
+            return _key_of(connection, organisation_id, key_id)
+
+    def switch_key(self, organisation_id: str, key_id: str, *, on: bool, by_key_id: str | None = None) -> ApiKey:
+        """Switch a key off or on again, with every token made with it; noticed within `CACHE_LIFETIME_S`.
+
+        `by_key_id` is the key that asks for it. Raises `NotFound`, and `Conflict` for a revoked key or its own.
+        """
+        with self._database.write() as connection:
+            key = _key_of(connection, organisation_id, key_id)
+            key = switched(key, off_at=None if on else self._clock(), by_key_id=by_key_id)
+            switch_api_key(connection, key)
+        self._forget()
+        return key
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke a key and every token made with it; other processes notice within `CACHE_LIFETIME_S`.
@@ -145,8 +190,7 @@ class Authenticator:
         with self._database.write() as connection:
             if not revoke_api_key(connection, key_id, now=self._clock()):
                 raise NotFound(f"no API key {key_id!r}")
-        with self._cache_lock:
-            self._cache.clear()
+        self._forget()
 
     def signing_secret(self) -> bytes:
         """The secret of this installation, made the first time it is asked for, and the same for every process."""
@@ -193,6 +237,10 @@ class Authenticator:
             return None
         return claims
 
+    def _forget(self) -> None:
+        with self._cache_lock:
+            self._cache.clear()
+
     def _remember(self, headers: tuple[Header, Header], identity: Identity) -> None:
         now = self._timer()
         with self._cache_lock:
@@ -220,6 +268,13 @@ def credential_in(authorization: Header, api_key: Header) -> str:
     if len(presented) > CREDENTIAL_BYTES_MAX or not presented.isascii():
         raise Unauthenticated("the credential is neither an API key nor a token")
     return presented.decode("ascii")
+
+
+def _key_of(connection: Connection, organisation_id: str, key_id: str) -> ApiKey:
+    key = api_key_with_id(connection, key_id)
+    if key is None or key.organisation_id != organisation_id:
+        raise NotFound(f"no API key {key_id[:100]!r}")
+    return key
 
 
 def _secret_made_once(connection: Connection, now: datetime) -> bytes:
