@@ -7,11 +7,13 @@ from price_plan_samples import NOW, SlabSample, monthly, price_plan, usage_card
 from sqlalchemy import Connection
 
 from tallybook.core.account import Account, AccountStatus
+from tallybook.core.aggregation import Aggregation
 from tallybook.core.customer import Address, Customer, CustomerStatus
 from tallybook.core.instant import hours_since_1970
-from tallybook.core.price_plan import PricePlan, new_schedule
-from tallybook.core.usage_meter import Aggregation, MeterStatus, UsageMeter
-from tallybook.storage import accounts, plans, schemas, tables
+from tallybook.core.price_plan import PricePlan
+from tallybook.core.pricing_schedule import new_schedule
+from tallybook.core.usage_meter import MeterStatus, UsageMeter
+from tallybook.storage import accounts, customers, plans, schemas, tables
 from tallybook.storage.accounts import Organisation
 from tallybook.storage.database import Database
 
@@ -29,7 +31,7 @@ def add_catalogue(connection: Connection) -> None:
         address=Address(),
         status=CustomerStatus.ACTIVE,
     )
-    accounts.add_customer(connection, "org", customer, now=NOW)
+    customers.add_customer(connection, "org", customer, now=NOW)
     meter = UsageMeter(
         meter_id="um.1", version=1, name="Requests", status=MeterStatus.ACTIVE, aggregation=Aggregation.COUNT
     )

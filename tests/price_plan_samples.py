@@ -1,20 +1,27 @@
 """Short ways to write price plans down, for the tests of money."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from tallybook.core.period import PricingCycle, PricingInterval
-from tallybook.core.price_plan import (
+from tallybook.core.billed_cycle import BilledCycle
+from tallybook.core.licence import HeldRun
+from tallybook.core.period import PricingCycle, PricingInterval, Window, full_cycle_containing
+from tallybook.core.price_plan import MinimumCommitment, PricePlan, PricePlanStatus
+from tallybook.core.rate_card import (
     AmountBounds,
     CurrencyRate,
-    MinimumCommitment,
-    PricePlan,
-    PricePlanStatus,
+    FeeType,
+    FixedFeeRateCard,
+    InvoiceTiming,
+    LicenceRateCard,
     PriceType,
     PricingModel,
+    RateCard,
     RatePlan,
     RateValue,
+    Recurrence,
+    RefundMode,
     Slab,
     SlabRate,
     UsageRateCard,
@@ -95,8 +102,73 @@ def monthly(day_offset: str | None = "1", *, grace_days: int = 0, anniversary: b
     )
 
 
+def fixed_fee(
+    rate: str,
+    *,
+    add_on_id: str = "add_on.1",
+    advance: bool = False,
+    one_time: bool = False,
+    prorated: bool = False,
+    interval: int = 1,
+    offset: int = 0,
+    display_name: str | None = None,
+    tag: str | None = None,
+    currencies: Sequence[str] = ("USD",),
+) -> FixedFeeRateCard:
+    """A fee of the same amount in every currency."""
+    return FixedFeeRateCard(
+        name=f"fee.{add_on_id}",
+        display_name=display_name,
+        tag=tag,
+        add_on_id=add_on_id,
+        timing=InvoiceTiming.IN_ADVANCE if advance else InvoiceTiming.IN_ARREARS,
+        fee_type=FeeType.ONE_TIME if one_time else FeeType.RECURRING,
+        prorated=prorated,
+        recurrence=Recurrence(interval=interval, offset=offset),
+        rates=tuple(CurrencyRate(currency=currency, rate=Decimal(rate)) for currency in currencies),
+    )
+
+
+def licence_card(
+    *slabs: SlabSample,
+    model: PricingModel = TIERED,
+    add_on_id: str = "add_on.1",
+    advance: bool = False,
+    prorated: bool = False,
+    refund: RefundMode = RefundMode.CREDITS,
+    usage_cycle: PricingInterval | None = None,
+    display_name: str | None = None,
+) -> LicenceRateCard:
+    """A card for licences, with rates in dollars."""
+    priced = usage_card(*slabs, model=model)
+    return LicenceRateCard(
+        name=f"licence.{add_on_id}",
+        display_name=display_name,
+        add_on_id=add_on_id,
+        timing=InvoiceTiming.IN_ADVANCE if advance else InvoiceTiming.IN_ARREARS,
+        usage_cycle=usage_cycle,
+        prorated=prorated,
+        refund=refund,
+        rate_plan=priced.rate_plan,
+        rate_values=priced.rate_values,
+    )
+
+
+def cycle_in(
+    plan: PricePlan,
+    window: tuple[date, date],
+    *,
+    number: int = 0,
+    opens: bool = True,
+    held: Mapping[str, tuple[HeldRun, ...]] | None = None,
+) -> BilledCycle:
+    """The cycle of an account that the plan bills on those days."""
+    full = full_cycle_containing(plan.cycle, window[0])
+    return BilledCycle(plan=plan, window=Window(*window), full=full, number=number, opens=opens, held=held or {})
+
+
 def price_plan(
-    *cards: UsageRateCard,
+    *cards: RateCard,
     cycle: PricingCycle | None = None,
     commitment: str | None = None,
     currencies: tuple[str, ...] = ("USD",),

@@ -181,10 +181,13 @@ def test_schedules_are_narrowed_by_dates_and_paged(client: Caller, plan_id: str)
         ({"effectiveFrom": "2024-02-30"}, "effectiveFrom"),
         ({"effectiveFrom": "yesterday"}, "effectiveFrom"),
         ({"mode": "MERGE"}, "mode"),
-        ({"retainStartOffsets": True}, "retainStartOffsets: not supported"),
-        ({"pricePlanDetailsOverride": {"usageRateCards": [{}]}}, "pricePlanDetailsOverride: not supported"),
+        ({"retainStartOffsets": True}, "retainStartOffsets: no plan bills 2024-01-01"),
+        (
+            {"pricePlanDetailsOverride": {"usageRateCards": [{}]}},
+            "usageRateCards[0]: Object missing required field",
+        ),
         ({"pricingRulesOverride": [{}]}, "pricingRulesOverride: not supported"),
-        ({"preActions": [{"type": "GRANT_LICENSE"}]}, "preActions: not supported"),
+        ({"preActions": [{"type": "GRANT_LICENSE"}]}, "preActions[0].config: needs licenseId, updateType, quantity"),
     ],
 )
 def test_bad_association_is_refused_and_changes_nothing(

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from price_plan_samples import SlabSample, monthly, price_plan, usage_card
+from price_plan_samples import SlabSample, cycle_in, monthly, price_plan, usage_card
 
 from tallybook.core.customer import Address
 from tallybook.core.errors import Conflict
@@ -14,10 +14,10 @@ from tallybook.core.invoice import (
     Invoice,
     InvoiceLine,
     InvoiceStatus,
+    InvoiceType,
     LineType,
     UsageLine,
     account_mark,
-    draft_invoice_of,
     finalised,
     invoice_id_for,
     moved,
@@ -25,6 +25,7 @@ from tallybook.core.invoice import (
     shown_amount,
     status_when_issued,
 )
+from tallybook.core.invoice_lines import draft_invoice_of
 from tallybook.core.period import Window
 from tallybook.core.price_plan import PricePlan
 
@@ -51,7 +52,7 @@ def draft(plan: PricePlan, **units: str) -> Invoice:
         for name, number in units.items()
     ]
     return draft_invoice_of(
-        ACCOUNT, organisation_id="org", plan=plan, window=MARCH, usage=usage, computed_at=COMPUTED_AT
+        ACCOUNT, organisation_id="org", cycle=cycle_in(plan, MARCH), usage=usage, computed_at=COMPUTED_AT
     )
 
 
@@ -207,7 +208,11 @@ def test_the_id_is_decided_by_organisation_account_and_cycle() -> None:
 
 def test_an_id_can_be_taken_apart() -> None:
     start = date(2024, 3, 1)
-    assert parse_invoice_id(invoice_id_for("org", "ACC-17", start)) == (account_mark("org", "ACC-17"), start)
+    assert parse_invoice_id(invoice_id_for("org", "ACC-17", start)) == (
+        account_mark("org", "ACC-17"),
+        InvoiceType.STANDARD,
+        start,
+    )
 
 
 @pytest.mark.parametrize(

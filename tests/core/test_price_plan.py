@@ -9,20 +9,15 @@ from tallybook.core.errors import Conflict, Invalid
 from tallybook.core.period import FOREVER
 from tallybook.core.price_plan import (
     MinimumCommitment,
+    PricedItems,
     PricePlan,
     PricePlanStatus,
-    PricingSchedule,
-    RateValue,
-    SlabRate,
-    UsageRateCard,
     activated,
-    associate,
     check_associable,
     check_price_plan,
-    disassociate,
-    new_schedule,
-    schedule_on,
 )
+from tallybook.core.pricing_schedule import PricingSchedule, associate, disassociate, new_schedule, schedule_on
+from tallybook.core.rate_card import RateValue, SlabRate, UsageRateCard
 
 METERS = {"um.1", "um.2"}
 CARD = usage_card(SlabSample("0", "2"), SlabSample("100", "1"))
@@ -36,7 +31,7 @@ def test_a_sound_plan_passes() -> None:
             commitment="1000",
             currencies=("USD", "JPY"),
         ),
-        meter_ids=METERS,
+        items=PricedItems(meter_ids=METERS),
     )
 
 
@@ -96,21 +91,21 @@ def card_with_orders(*orders: int) -> UsageRateCard:
 def test_an_unsound_plan_is_refused_by_field(plan: PricePlan, message: str) -> None:
     """What cannot price some usage in some currency is refused when it is defined, not when it is billed."""
     with pytest.raises(Invalid, match=message):
-        check_price_plan(plan, meter_ids=METERS)
+        check_price_plan(plan, items=PricedItems(meter_ids=METERS))
 
 
 def test_package_size_belongs_to_packages_only() -> None:
     slab = msgspec.structs.replace(CARD.rate_plan.slabs[0], package_size=Decimal(5))
     card = msgspec.structs.replace(CARD, rate_plan=msgspec.structs.replace(CARD.rate_plan, slabs=(slab,)))
     with pytest.raises(Invalid, match="packageSize: only for price type PACKAGE"):
-        check_price_plan(price_plan(card), meter_ids=METERS)
+        check_price_plan(price_plan(card), items=PricedItems(meter_ids=METERS))
 
 
 def test_a_commitment_needs_every_currency() -> None:
     plan = price_plan(CARD, commitment="10")
     plan = msgspec.structs.replace(plan, minimum_commitment=MinimumCommitment(display_name="Minimum", rates=()))
     with pytest.raises(Invalid, match=r"minimumCommitment\.rateValues: no rate in USD"):
-        check_price_plan(plan, meter_ids=METERS)
+        check_price_plan(plan, items=PricedItems(meter_ids=METERS))
 
 
 def test_a_plan_reads_back_to_the_same_digits() -> None:

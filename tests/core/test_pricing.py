@@ -3,8 +3,8 @@ from decimal import Decimal
 import pytest
 from price_plan_samples import FLAT, TIERED, VOLUME, SlabSample, bounds, price_plan, usage_card
 
-from tallybook.core.price_plan import UsageRateCard
 from tallybook.core.pricing import Clamp, PricedCard, commitment_of, packages_for, price_usage
+from tallybook.core.rate_card import UsageRateCard
 
 TWO_SLABS = (SlabSample("0", "2"), SlabSample("100", "1"))
 LIST_EXAMPLE = (SlabSample("0", "100"), SlabSample("10", "40"), SlabSample("50", "10"))

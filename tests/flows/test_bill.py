@@ -17,7 +17,7 @@ from tallybook.core.errors import Corrupt, NotFound
 from tallybook.core.instant import hours_since_1970
 from tallybook.core.invoice import Invoice, InvoiceStatus
 from tallybook.core.period import FOREVER
-from tallybook.core.price_plan import associate, disassociate, new_schedule
+from tallybook.core.pricing_schedule import associate, disassociate, new_schedule
 from tallybook.flows.bill import Billing, BillReport
 from tallybook.storage import accounts, ledger, plans
 from tallybook.storage.database import Database, migrate, open_database

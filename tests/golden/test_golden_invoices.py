@@ -3,21 +3,36 @@
 A difference means that a customer would read or pay something else: look at it before changing the text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from price_plan_samples import FLAT, VOLUME, SlabSample, bounds, monthly, price_plan, usage_card
+from price_plan_samples import (
+    FLAT,
+    VOLUME,
+    SlabSample,
+    bounds,
+    cycle_in,
+    fixed_fee,
+    licence_card,
+    monthly,
+    price_plan,
+    usage_card,
+)
 
+from tallybook.core.billed_cycle import BilledCycle
 from tallybook.core.customer import Address
-from tallybook.core.invoice import BilledAccount, Invoice, UsageLine, draft_invoice_of, finalised
+from tallybook.core.invoice import BilledAccount, Invoice, UsageLine, finalised
+from tallybook.core.invoice_lines import draft_advance_invoice_of, draft_invoice_of
 from tallybook.core.invoice_text import invoice_text
-from tallybook.core.period import Window, grace_deadline
+from tallybook.core.licence import HeldRun, runs_within
+from tallybook.core.period import PricingInterval, Window, grace_deadline
 from tallybook.core.price_plan import PricePlan
 
 HERE = Path(__file__).parent
+COMPUTED_AT = datetime(2024, 3, 20, 8, 30, tzinfo=UTC)
 
 
 def account(currency: str = "USD", *, net_term_days: int = 30) -> BilledAccount:
@@ -43,16 +58,31 @@ def draft(
     *usage: UsageLine,
     currency: str = "USD",
     window: tuple[str, str] = ("2024-03-01", "2024-04-01"),
-    computed_at: datetime = datetime(2024, 3, 20, 8, 30, tzinfo=UTC),
+    charged: Mapping[str, Decimal] | None = None,
+    following: tuple[str, str] | None = None,
+    held: Mapping[str, tuple[HeldRun, ...]] | None = None,
 ) -> Invoice:
     return draft_invoice_of(
         account(currency),
         organisation_id="org",
-        plan=plan,
-        window=Window(date.fromisoformat(window[0]), date.fromisoformat(window[1])),
+        cycle=cycle_in(plan, days(window), held=held_in(held, days(window))),
         usage=usage,
-        computed_at=computed_at,
+        computed_at=COMPUTED_AT,
+        charged=charged,
+        following=None if following is None else following_cycle(plan, days(following), held),
     )
+
+
+def following_cycle(plan: PricePlan, window: Window, held: Mapping[str, tuple[HeldRun, ...]] | None) -> BilledCycle:
+    return cycle_in(plan, window, number=1, held=held_in(held, window))
+
+
+def held_in(held: Mapping[str, tuple[HeldRun, ...]] | None, window: Window) -> dict[str, tuple[HeldRun, ...]]:
+    return {add_on_id: runs_within(runs, window) for add_on_id, runs in (held or {}).items()}
+
+
+def days(window: tuple[str, str]) -> Window:
+    return Window(date.fromisoformat(window[0]), date.fromisoformat(window[1]))
 
 
 def issued(invoice: Invoice) -> Invoice:
@@ -162,6 +192,106 @@ def running_draft() -> Invoice:
     return draft(plan, used("Compute hours", "150"))
 
 
+def fees_in_advance_and_in_arrears() -> Invoice:
+    """Joined on 11 March; the plan bills from the 1st. Platform, 90 a month by days: 21 of 31 days are 60.967…,
+    shown 60.96. Support, 30 a month whole. Calls 250 × 0.10 = 25. Together 115.967…; commitment 150 leaves 34.032…,
+    shown 34.03. The console, 49 a month in advance: 49 for April. Total 199.
+    """
+    plan = price_plan(
+        usage_card(SlabSample("0", "0.1"), display_name="API calls"),
+        fixed_fee("90", prorated=True, display_name="Platform"),
+        fixed_fee("30", add_on_id="add_on.2", display_name="Support"),
+        fixed_fee("49", add_on_id="add_on.3", advance=True, display_name="Console"),
+        commitment="150",
+        cycle=monthly("1", grace_days=2),
+        name="Growth",
+    )
+    return issued(
+        draft(
+            plan,
+            used("calls", "250"),
+            window=("2024-03-11", "2024-04-01"),
+            charged={"add_on.3": Decimal(49)},
+            following=("2024-04-01", "2024-05-01"),
+        )
+    )
+
+
+def charged_when_the_plan_begins() -> Invoice:
+    """The console, 49 a month; the set-up, 200 once: 249 on the day the plan begins."""
+    plan = price_plan(
+        fixed_fee("49", advance=True, display_name="Console"),
+        fixed_fee("200", add_on_id="add_on.2", advance=True, one_time=True, display_name="Set-up"),
+        cycle=monthly("1", grace_days=2),
+        name="Growth",
+    )
+    window = (date(2024, 3, 11), date(2024, 4, 1))
+    drawn_up = draft_advance_invoice_of(
+        account(), organisation_id="org", cycle=cycle_in(plan, window), charged={}, computed_at=COMPUTED_AT
+    )
+    assert drawn_up is not None
+    return finalised(drawn_up, issued_at=datetime(2024, 3, 11, tzinfo=UTC))
+
+
+def advance_of_a_plan_that_ended_early() -> Invoice:
+    """The console, 93 a month by days, was charged for all of March; the plan ended on the 20th:
+    20 of 31 days are 60, so 33 come back.
+    """
+    plan = price_plan(
+        usage_card(SlabSample("0", "2")),
+        fixed_fee("93", advance=True, prorated=True, display_name="Console"),
+        name="Growth",
+    )
+    window = ("2024-03-01", "2024-03-21")
+    return issued(draft(plan, used("Requests", "25"), window=window, charged={"add_on.1": Decimal(93)}))
+
+
+def licences_by_days() -> Invoice:
+    """Seats at 30, in arrears by days: 10 for 15 days, 12 for 10 days, 10 for 6 days of March:
+    300 × 15 ÷ 31 = 145.16…; 360 × 10 ÷ 31 = 116.12…; 300 × 6 ÷ 31 = 58.06…; together 319.354…, shown 319.35.
+    Desks, 8 held at once: the first five for 100 together, three more at 15: 145.
+    """
+    plan = price_plan(
+        licence_card(SlabSample("0", "30"), prorated=True, display_name="Seats"),
+        licence_card(SlabSample("0", "100", FLAT), SlabSample("5", "15"), add_on_id="add_on.2", display_name="Desks"),
+        name="Office",
+    )
+    seats = (
+        HeldRun(date(2024, 3, 1), date(2024, 3, 16), Decimal(10)),
+        HeldRun(date(2024, 3, 16), date(2024, 3, 26), Decimal(12)),
+        HeldRun(date(2024, 3, 26), date(2024, 4, 1), Decimal(10)),
+    )
+    desks = (HeldRun(date(2024, 3, 1), date(2024, 4, 1), Decimal(8)),)
+    return issued(draft(plan, held={"add_on.1": seats, "add_on.2": desks}))
+
+
+def licences_in_advance_and_by_weeks() -> Invoice:
+    """Seats at 31, in advance by days: 10 were charged for March, 310. Two more from the 16th, for 16 of 31 days, are
+    32: 342 are due, 32 more. April has 12: 372. Passes, a usage cycle of a week at 7 each, in arrears: 2 in each of the
+    four weeks and in the rest of March, five times 14 are 70.
+    """
+    plan = price_plan(
+        licence_card(SlabSample("0", "31"), advance=True, prorated=True, display_name="Seats"),
+        licence_card(
+            SlabSample("0", "7"), add_on_id="add_on.2", usage_cycle=PricingInterval.WEEKLY, display_name="Passes"
+        ),
+        name="Office",
+    )
+    seats = (
+        HeldRun(date(2024, 3, 1), date(2024, 3, 16), Decimal(10)),
+        HeldRun(date(2024, 3, 16), date(2024, 5, 1), Decimal(12)),
+    )
+    passes = (HeldRun(date(2024, 3, 1), date(2024, 5, 1), Decimal(2)),)
+    return issued(
+        draft(
+            plan,
+            held={"add_on.1": seats, "add_on.2": passes},
+            charged={"add_on.1": Decimal(310)},
+            following=("2024-04-01", "2024-05-01"),
+        )
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "total"),
     [
@@ -172,6 +302,11 @@ def running_draft() -> Invoice:
         (nothing_used, "0.00"),
         (money_back, "-30.00"),
         (running_draft, "250.00"),
+        (fees_in_advance_and_in_arrears, "199.00"),
+        (charged_when_the_plan_begins, "249.00"),
+        (advance_of_a_plan_that_ended_early, "17.00"),
+        (licences_by_days, "464.35"),
+        (licences_in_advance_and_by_weeks, "474.00"),
     ],
 )
 def test_invoice_reads_as_it_always_did(make: Callable[[], Invoice], total: str) -> None:

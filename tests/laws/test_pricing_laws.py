@@ -6,15 +6,17 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from price_plan_samples import PER_UNIT, TIERED, VOLUME, SlabSample, price_plan, usage_card
+from price_plan_samples import PER_UNIT, TIERED, VOLUME, SlabSample, cycle_in, price_plan, usage_card
 
+from tallybook.core.aggregation import Aggregation, Usage, quantity_of, value_of
 from tallybook.core.customer import Address
 from tallybook.core.decimals import EXACT
-from tallybook.core.invoice import BilledAccount, InvoiceLine, UsageLine, draft_invoice_of, shown_amount
+from tallybook.core.invoice import BilledAccount, InvoiceLine, UsageLine, shown_amount
+from tallybook.core.invoice_lines import draft_invoice_of
 from tallybook.core.money import MINOR_UNIT_DIGITS
 from tallybook.core.period import Window
-from tallybook.core.price_plan import PriceType, PricingModel, UsageRateCard
 from tallybook.core.pricing import price_usage, split_over_slabs, sum_exactly
+from tallybook.core.rate_card import PriceType, PricingModel, UsageRateCard
 from tallybook.core.revenue import revenue_by_bucket
 
 quantities = st.decimals(0, 1_000_000, places=6)
@@ -111,14 +113,23 @@ def test_order_of_usage_changes_no_price(card: UsageRateCard, events: list[tuple
     card=cards(),
     usage=st.lists(st.tuples(st.integers(0, 743), usages), max_size=20, unique_by=lambda row: row[0]),
     cuts=st.sets(st.integers(1, 743), max_size=8),
+    aggregation=st.sampled_from(Aggregation),
 )
-def test_buckets_add_up_to_the_cycle(card: UsageRateCard, usage: list[tuple[int, Decimal]], cuts: set[int]) -> None:
+def test_buckets_add_up_to_the_cycle(
+    card: UsageRateCard, usage: list[tuple[int, Decimal]], cuts: set[int], aggregation: Aggregation
+) -> None:
     """However a cycle is cut into buckets of time, their revenue sums to the price of the cycle."""
     edges = [-24, 0, *sorted(cuts), 744, 800]
-    buckets = revenue_by_bucket(card, usage, currency="USD", cycle=(0, 744), edges=edges)
+    by_hour = [(hour, usage_of_one_event(aggregation, hour, units)) for hour, units in usage]
+    buckets = revenue_by_bucket(card, by_hour, aggregation=aggregation, currency="USD", cycle=(0, 744), edges=edges)
     assert len(buckets) == len(edges) - 1
     assert buckets[0] == buckets[-1] == 0
-    assert sum_exactly(buckets) == price(card, sum_exactly([units for _, units in usage]))
+    assert sum_exactly(buckets) == price(card, quantity_of(aggregation, [one for _, one in by_hour]))
+
+
+def usage_of_one_event(aggregation: Aggregation, hour: int, units: Decimal) -> Usage:
+    left = value_of(aggregation, units, event_time=hour, event_key=b"")
+    return Usage(units=units, event_count=1, values=frozenset() if left is None else frozenset({left}))
 
 
 def every_line(line: InvoiceLine) -> list[InvoiceLine]:
@@ -144,8 +155,7 @@ def test_totals_are_exact_sums_cut_once(priced: list[tuple[UsageRateCard, Decima
             currency="USD",
         ),
         organisation_id="org",
-        plan=price_plan(*currency_cards, commitment=commitment),
-        window=Window(date(2024, 1, 1), date(2024, 2, 1)),
+        cycle=cycle_in(price_plan(*currency_cards, commitment=commitment), Window(date(2024, 1, 1), date(2024, 2, 1))),
         usage=[
             UsageLine(meter_id=f"um.{number}", meter_version=1, name="m", units=units, event_count=1)
             for number, (_, units) in enumerate(priced)

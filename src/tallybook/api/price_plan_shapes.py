@@ -5,38 +5,33 @@ Rates are JSON numbers, decoded to `Decimal` without a binary number in between.
 """
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 import msgspec
 
-from tallybook.core.decimals import DECIMAL_TEXT, plain_text
+from tallybook.api.rate_card_shapes import (
+    CurrencyRateValueShape,
+    FixedFeeRateCardShape,
+    LicenceRateCardShape,
+    UsageRateCardShape,
+    currency_rates_from,
+    currency_rates_to,
+    fixed_fee_card_from,
+    fixed_fee_card_to,
+    licence_card_from,
+    licence_card_to,
+    usage_card_from,
+    usage_card_to,
+)
 from tallybook.core.errors import Invalid
 from tallybook.core.period import FOREVER, PricingCycle, PricingInterval, midnight
-from tallybook.core.price_plan import (
-    UNBOUNDED,
-    AmountBounds,
-    CurrencyRate,
-    MinimumCommitment,
-    PricePlan,
-    PricePlanStatus,
-    PriceType,
-    PricingModel,
-    RatePlan,
-    RateValue,
-    Slab,
-    SlabRate,
-    UsageRateCard,
-)
+from tallybook.core.plan_changes import NO_CHANGES, PlanChanges
+from tallybook.core.price_plan import MinimumCommitment, PricePlan, PricePlanStatus
+from tallybook.core.rate_card import FixedFeeRateCard, LicenceRateCard, RateCard, UsageRateCard
 
 _SCHEDULE_START = datetime(1970, 1, 1, tzinfo=UTC)
-_PACKAGE_SIZE = "packageSize"
-_MINIMUM_RATE = "minimumRate"
-_MAXIMUM_RATE = "maximumRate"
 _UNSUPPORTED_RATE_CARDS = {
-    "fixed_fee_rate_cards": "fixedFeeRateCards",
-    "license_rate_cards": "licenseRateCards",
     "billing_entitlement_rate_cards": "billingEntitlementRateCards",
     "credit_grant_rate_cards": "creditGrantRateCards",
     "entitlement_overage_rate_cards": "entitlementOverageRateCards",
@@ -68,58 +63,6 @@ class PricingCycleConfigShape(
     anniversary_cycle: bool | None = None
 
 
-class SlabShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """One slab; `slabConfig` may hold `packageSize`, a decimal as text."""
-
-    order: int
-    start_after: Decimal
-    price_type: PriceType
-    slab_config: dict[str, str] = {}
-
-
-class RatePlanShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """How a quantity is split over slabs."""
-
-    pricing_model: PricingModel
-    slabs: tuple[SlabShape, ...]
-
-
-class SlabRateShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The rate of one slab; `slabRateConfig` may hold `minimumRate` and `maximumRate`, decimals as text."""
-
-    order: int
-    rate: Decimal
-    slab_rate_config: dict[str, str] = {}
-
-
-class RateValueShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The rates in one currency; `rateConfig` as a slab's, for the whole card."""
-
-    currency: str
-    slab_rates: tuple[SlabRateShape, ...]
-    rate_config: dict[str, str] = {}
-
-
-class UsageRateCardShape(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True
-):
-    """The price of one meter's usage."""
-
-    display_name: str | None = None
-    name: str | None = None
-    tag: str | None = None
-    usage_meter_id: str
-    rate_plan: RatePlanShape
-    rate_values: tuple[RateValueShape, ...]
-
-
-class CurrencyRateValueShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """An amount in one currency."""
-
-    currency: str
-    rate: Decimal
-
-
 class MinimumCommitmentShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What a cycle comes to at least."""
 
@@ -136,13 +79,30 @@ class CreatePricePlanDetailsShape(
     supported_currencies: tuple[str, ...]
     usage_rate_cards: tuple[UsageRateCardShape, ...] = ()
     minimum_commitment: MinimumCommitmentShape | None = None
-    fixed_fee_rate_cards: tuple[Any, ...] | None = None
-    license_rate_cards: tuple[Any, ...] | None = None
+    fixed_fee_rate_cards: tuple[FixedFeeRateCardShape, ...] = ()
+    license_rate_cards: tuple[LicenceRateCardShape, ...] = ()
     billing_entitlement_rate_cards: tuple[Any, ...] | None = None
     credit_grant_rate_cards: tuple[Any, ...] | None = None
     entitlement_overage_rate_cards: tuple[Any, ...] | None = None
     deferred_revenue: bool | None = None
     ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
+
+
+class PlanDetailsOverrideShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What to change of a plan; what is left out or empty stays, and cards of a kind are replaced all together.
+
+    The fields of type Any are known to the interface and not supported.
+    """
+
+    pricing_cycle_config: PricingCycleConfigShape | None = None
+    supported_currencies: tuple[str, ...] | None = None
+    usage_rate_cards: tuple[UsageRateCardShape, ...] | None = None
+    minimum_commitment: MinimumCommitmentShape | None = None
+    fixed_fee_rate_cards: tuple[FixedFeeRateCardShape, ...] | None = None
+    license_rate_cards: tuple[LicenceRateCardShape, ...] | None = None
+    billing_entitlement_rate_cards: tuple[Any, ...] | None = None
+    credit_grant_rate_cards: tuple[Any, ...] | None = None
+    entitlement_overage_rate_cards: tuple[Any, ...] | None = None
 
 
 class CreatePricePlanRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -162,6 +122,8 @@ class PricePlanDetailsShape(msgspec.Struct, frozen=True, kw_only=True, rename="c
     active_currencies: tuple[str, ...]
     pricing_cycle_config: PricingCycleConfigShape
     usage_rate_cards: tuple[UsageRateCardShape, ...]
+    fixed_fee_rate_cards: tuple[FixedFeeRateCardShape, ...] = ()
+    license_rate_cards: tuple[LicenceRateCardShape, ...] = ()
     minimum_commitment: MinimumCommitmentShape | None = None
     type: PricePlanTypeShape
 
@@ -202,9 +164,7 @@ def plan_from_request(request: CreatePricePlanRequest, *, plan_id: str, now: dat
         status=PricePlanStatus.DRAFT,
         supported_currencies=details.supported_currencies,
         cycle=_cycle_from(details.pricing_cycle_config),
-        rate_cards=tuple(
-            _card_from(card, f"usageRateCards[{index}]") for index, card in enumerate(details.usage_rate_cards)
-        ),
+        rate_cards=_cards_from(details),
         minimum_commitment=_commitment_from(details.minimum_commitment),
         created_at=now,
         updated_at=now,
@@ -239,9 +199,7 @@ def _refuse_unsupported(request: CreatePricePlanRequest) -> None:
     details = request.price_plan_details
     if request.type is not PricePlanTypeShape.BILLING:
         raise Invalid("type: PURCHASE plans are not supported; use BILLING", code="UNSUPPORTED")
-    for attribute, name in _UNSUPPORTED_RATE_CARDS.items():
-        if getattr(details, attribute):
-            raise Invalid(f"pricePlanDetails.{name}: not supported; only usageRateCards are", code="UNSUPPORTED")
+    _refuse_unsupported_cards(details, "pricePlanDetails")
     if request.pricing_rules:
         raise Invalid("pricingRules: not supported", code="UNSUPPORTED")
     if details.deferred_revenue:
@@ -263,54 +221,47 @@ def _cycle_from(shape: PricingCycleConfigShape) -> PricingCycle:
     )
 
 
-def _card_from(shape: UsageRateCardShape, where: str) -> UsageRateCard:
-    return UsageRateCard(
-        name=shape.name or f"usage.{shape.usage_meter_id}",
-        display_name=shape.display_name,
-        tag=shape.tag,
-        meter_id=shape.usage_meter_id,
-        rate_plan=RatePlan(
-            pricing_model=shape.rate_plan.pricing_model,
-            slabs=tuple(
-                _slab_from(slab, f"{where}.ratePlan.slabs[{index}]") for index, slab in enumerate(shape.rate_plan.slabs)
-            ),
-        ),
-        rate_values=tuple(
-            _rate_value_from(value, f"{where}.rateValues[{index}]") for index, value in enumerate(shape.rate_values)
-        ),
+def _refuse_unsupported_cards(details: CreatePricePlanDetailsShape | PlanDetailsOverrideShape, where: str) -> None:
+    for attribute, name in _UNSUPPORTED_RATE_CARDS.items():
+        if getattr(details, attribute):
+            raise Invalid(f"{where}.{name}: not supported; leave it out", code="UNSUPPORTED")
+
+
+def changes_from(shape: PlanDetailsOverrideShape | None, where: str) -> PlanChanges:
+    """What the details change of a plan, not yet checked. Raises `Invalid`, naming the field."""
+    if shape is None:
+        return NO_CHANGES
+    _refuse_unsupported_cards(shape, where)
+    cycle = shape.pricing_cycle_config
+    # Some clients send the empty lists of what they do not use: an empty list leaves the plan as it is.
+    return PlanChanges(
+        cycle=None if cycle is None else _cycle_from(cycle),
+        supported_currencies=shape.supported_currencies or None,
+        usage_cards=_usage_cards_from(shape.usage_rate_cards or ()) or None,
+        fee_cards=_fee_cards_from(shape.fixed_fee_rate_cards or ()) or None,
+        licence_cards=_licence_cards_from(shape.license_rate_cards or ()) or None,
+        minimum_commitment=_commitment_from(shape.minimum_commitment),
     )
 
 
-def _slab_from(shape: SlabShape, where: str) -> Slab:
-    _refuse_unknown_keys(shape.slab_config, {_PACKAGE_SIZE}, f"{where}.slabConfig")
-    return Slab(
-        order=shape.order,
-        start_after=shape.start_after,
-        price_type=shape.price_type,
-        package_size=_decimal_at(shape.slab_config, _PACKAGE_SIZE, f"{where}.slabConfig"),
+def _cards_from(details: CreatePricePlanDetailsShape) -> tuple[RateCard, ...]:
+    return (
+        *_usage_cards_from(details.usage_rate_cards),
+        *_fee_cards_from(details.fixed_fee_rate_cards),
+        *_licence_cards_from(details.license_rate_cards),
     )
 
 
-def _rate_value_from(shape: RateValueShape, where: str) -> RateValue:
-    return RateValue(
-        currency=shape.currency,
-        slab_rates=tuple(
-            SlabRate(
-                order=rate.order,
-                rate=rate.rate,
-                bounds=_bounds_from(rate.slab_rate_config, f"{where}.slabRates[{index}].slabRateConfig"),
-            )
-            for index, rate in enumerate(shape.slab_rates)
-        ),
-        bounds=_bounds_from(shape.rate_config, f"{where}.rateConfig"),
-    )
+def _usage_cards_from(shapes: tuple[UsageRateCardShape, ...]) -> tuple[UsageRateCard, ...]:
+    return tuple(usage_card_from(shape, f"usageRateCards[{index}]") for index, shape in enumerate(shapes))
 
 
-def _bounds_from(config: dict[str, str], where: str) -> AmountBounds:
-    _refuse_unknown_keys(config, {_MINIMUM_RATE, _MAXIMUM_RATE}, where)
-    return AmountBounds(
-        minimum=_decimal_at(config, _MINIMUM_RATE, where), maximum=_decimal_at(config, _MAXIMUM_RATE, where)
-    )
+def _fee_cards_from(shapes: tuple[FixedFeeRateCardShape, ...]) -> tuple[FixedFeeRateCard, ...]:
+    return tuple(fixed_fee_card_from(shape, f"fixedFeeRateCards[{index}]") for index, shape in enumerate(shapes))
+
+
+def _licence_cards_from(shapes: tuple[LicenceRateCardShape, ...]) -> tuple[LicenceRateCard, ...]:
+    return tuple(licence_card_from(shape, f"licenseRateCards[{index}]") for index, shape in enumerate(shapes))
 
 
 def _commitment_from(shape: MinimumCommitmentShape | None) -> MinimumCommitment | None:
@@ -318,23 +269,8 @@ def _commitment_from(shape: MinimumCommitmentShape | None) -> MinimumCommitment 
         return None
     return MinimumCommitment(
         display_name=shape.display_name,
-        rates=tuple(CurrencyRate(currency=value.currency, rate=value.rate) for value in shape.rate_values),
+        rates=currency_rates_from(shape.rate_values),
     )
-
-
-def _refuse_unknown_keys(config: dict[str, str], known: set[str], where: str) -> None:
-    for key in sorted(config):
-        if key not in known:
-            raise Invalid(f"{where}.{key}: unknown; known are {', '.join(sorted(known))}")
-
-
-def _decimal_at(config: dict[str, str], key: str, where: str) -> Decimal | None:
-    text = config.get(key)
-    if text is None:
-        return None
-    if DECIMAL_TEXT.fullmatch(text) is None:
-        raise Invalid(f"{where}.{key}: must be a decimal number as text, such as 10 or 0.25")
-    return Decimal(text)
 
 
 # ---- to the wire -------------------------------------------------------------------------------------------------
@@ -346,7 +282,9 @@ def details_to(plan: PricePlan) -> PricePlanDetailsShape:
         supported_currencies=plan.supported_currencies,
         active_currencies=plan.active_currencies,
         pricing_cycle_config=_cycle_to(plan.cycle),
-        usage_rate_cards=tuple(_card_to(card) for card in plan.rate_cards),
+        usage_rate_cards=tuple(usage_card_to(card) for card in plan.usage_cards),
+        fixed_fee_rate_cards=tuple(fixed_fee_card_to(card) for card in plan.fee_cards),
+        license_rate_cards=tuple(licence_card_to(card) for card in plan.licence_cards),
         minimum_commitment=_commitment_to(plan.minimum_commitment),
         type=PricePlanTypeShape.BILLING,
     )
@@ -364,58 +302,10 @@ def _cycle_to(cycle: PricingCycle) -> PricingCycleConfigShape:
     )
 
 
-def _card_to(card: UsageRateCard) -> UsageRateCardShape:
-    return UsageRateCardShape(
-        display_name=card.display_name,
-        name=card.name,
-        tag=card.tag,
-        usage_meter_id=card.meter_id,
-        rate_plan=RatePlanShape(
-            pricing_model=card.rate_plan.pricing_model,
-            slabs=tuple(_slab_to(slab) for slab in card.rate_plan.slabs),
-        ),
-        rate_values=tuple(_rate_value_to(value) for value in card.rate_values),
-    )
-
-
-def _slab_to(slab: Slab) -> SlabShape:
-    return SlabShape(
-        order=slab.order,
-        start_after=json_number(slab.start_after),
-        price_type=slab.price_type,
-        slab_config={} if slab.package_size is None else {_PACKAGE_SIZE: plain_text(slab.package_size)},
-    )
-
-
-def _rate_value_to(value: RateValue) -> RateValueShape:
-    return RateValueShape(
-        currency=value.currency,
-        slab_rates=tuple(
-            SlabRateShape(order=rate.order, rate=json_number(rate.rate), slab_rate_config=_bounds_to(rate.bounds))
-            for rate in value.slab_rates
-        ),
-        rate_config=_bounds_to(value.bounds),
-    )
-
-
-def _bounds_to(bounds: AmountBounds) -> dict[str, str]:
-    if bounds == UNBOUNDED:
-        return {}
-    given = {_MINIMUM_RATE: bounds.minimum, _MAXIMUM_RATE: bounds.maximum}
-    return {key: plain_text(bound) for key, bound in given.items() if bound is not None}
-
-
 def _commitment_to(commitment: MinimumCommitment | None) -> MinimumCommitmentShape | None:
     if commitment is None:
         return None
     return MinimumCommitmentShape(
         display_name=commitment.display_name,
-        rate_values=tuple(
-            CurrencyRateValueShape(currency=rate.currency, rate=json_number(rate.rate)) for rate in commitment.rates
-        ),
+        rate_values=currency_rates_to(commitment.rates),
     )
-
-
-def json_number(value: Decimal) -> Decimal:
-    """The same number, written as a person would: 100 for 1E+2, 0.5 for 0.50."""
-    return Decimal(plain_text(value))

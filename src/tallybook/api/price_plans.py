@@ -2,37 +2,62 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
-from tallybook.api.paging import Listing
+from tallybook.api.exact_json import refuse_unsupported
+from tallybook.api.handling import (
+    Caller,
+    Connected,
+    NextToken,
+    PageSize,
+    Search,
+    Sort,
+    Success,
+    changing,
+    reading,
+    removing,
+    writing,
+)
+from tallybook.api.paging import table_listing
 from tallybook.api.price_plan_shapes import (
     CreatePricePlanRequest,
+    PlanDetailsOverrideShape,
     PricePlanDetailsShape,
     PricePlanShape,
     PricePlanTypeShape,
+    changes_from,
     details_to,
     plan_from_request,
     plan_to_response,
 )
-from tallybook.core.price_plan import PricePlan, PricePlanStatus
-from tallybook.flows import define
+from tallybook.core.plan_migration import MigrationMode, VersionsToMigrate
+from tallybook.core.price_plan import DESCRIPTION_CHARACTERS_MAX, PricePlan, PricePlanStatus
+from tallybook.flows import change_price_plans, define_price_plans
 from tallybook.flows.authenticate import now_utc
 from tallybook.flows.new_ids import new_id
 from tallybook.storage import plans
-from tallybook.storage.definition_rows import PagePosition
 
 TAG = "Price Plans"
-LISTING = Listing("price_plans", PagePosition)
+LISTING = table_listing("price_plans", plans.LISTED)
 
 
 class ActivatePricePlanRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The currencies to open the plan for."""
 
     currencies: list[str]
+
+
+class UpdatePricePlanRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What to change; for an active plan also from when its accounts are billed by that."""
+
+    description: Annotated[str, msgspec.Meta(max_length=DESCRIPTION_CHARACTERS_MAX)] | None = None
+    price_plan_details: PlanDetailsOverrideShape | None = None
+    pricing_rules: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
+    migration_mode: MigrationMode | None = None
+    versions_to_migrate: VersionsToMigrate | None = None
 
 
 class ListedPricePlanShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -68,7 +93,9 @@ def create_price_plan(
 ) -> PricePlanShape:
     now = now_utc()
     plan = plan_from_request(data, plan_id=new_id("pp"), now=now)
-    define.create_price_plan(dependencies.database, identity.organisation_id, plan, now=now, dry_run=bool(dry_run))
+    plan = define_price_plans.create_price_plan(
+        dependencies.database, identity.organisation_id, plan, now=now, dry_run=bool(dry_run)
+    )
     return plan_to_response(plan)
 
 
@@ -82,10 +109,44 @@ def create_price_plan(
 def activate_price_plan(
     price_plan_id: FromPath[str], data: JSONBody[ActivatePricePlanRequest], identity: Caller, dependencies: Connected
 ) -> PricePlanShape:
-    plan = define.activate_price_plan(
+    plan = define_price_plans.activate_price_plan(
         dependencies.database, identity.organisation_id, price_plan_id, data.currencies, now=now_utc()
     )
     return plan_to_response(plan)
+
+
+@changing(
+    "/price_plans/{price_plan_id:str}",
+    operation_id="updatePricePlan",
+    summary="Change a draft, or make a new version of an active price plan",
+    tag=TAG,
+)
+def update_price_plan(
+    price_plan_id: FromPath[str], data: JSONBody[UpdatePricePlanRequest], identity: Caller, dependencies: Connected
+) -> PricePlanShape:
+    refuse_unsupported(data, "pricing_rules")
+    plan = change_price_plans.change_price_plan(
+        dependencies.database,
+        identity.organisation_id,
+        price_plan_id,
+        description=data.description,
+        changes=changes_from(data.price_plan_details, "pricePlanDetails"),
+        mode=data.migration_mode or MigrationMode.NONE,
+        versions=data.versions_to_migrate or VersionsToMigrate.LATEST_VERSION,
+        now=now_utc(),
+    )
+    return plan_to_response(plan)
+
+
+@removing(
+    "/price_plans/{price_plan_id:str}",
+    operation_id="archivePricePlan",
+    summary="Archive a price plan that bills nobody",
+    tag=TAG,
+)
+def archive_price_plan(price_plan_id: FromPath[str], identity: Caller, dependencies: Connected) -> Success:
+    change_price_plans.archive_price_plan(dependencies.database, identity.organisation_id, price_plan_id, now=now_utc())
+    return Success()
 
 
 @reading(
@@ -101,16 +162,23 @@ def get_price_plan(
     version: Annotated[int | None, QueryParameter(name="version", ge=1, le=2**31 - 1)] = None,
 ) -> PricePlanShape:
     with dependencies.database.read() as connection:
-        return plan_to_response(define.found_plan(connection, identity.organisation_id, price_plan_id, version))
+        return plan_to_response(
+            define_price_plans.found_plan(connection, identity.organisation_id, price_plan_id, version)
+        )
 
 
 @reading("/price_plans", operation_id="getPricePlans", summary="List price plans", tag=TAG)
 def list_price_plans(
-    identity: Caller, dependencies: Connected, next_token: NextToken = None, page_size: PageSize = None
+    identity: Caller,
+    dependencies: Connected,
+    next_token: NextToken = None,
+    page_size: PageSize = None,
+    search: Search = None,
+    sort: Sort = None,
 ) -> PricePlanPage:
-    page = LISTING.asked(dependencies, identity, next_token=next_token, page_size=page_size)
+    page = LISTING.asked(dependencies, identity, next_token=next_token, page_size=page_size, search=search, sort=sort)
     with dependencies.database.read() as connection:
-        found = plans.list_price_plans(connection, identity.organisation_id, after=page.after, limit=page.size)
+        found = plans.list_price_plans(connection, identity.organisation_id, page)
     return PricePlanPage(
         data=[_listed(plan) for plan in found.items],
         next_token=LISTING.token(dependencies, identity, page, found.next),
@@ -124,7 +192,7 @@ def _listed(plan: PricePlan) -> ListedPricePlanShape:
         version=plan.version,
         description=plan.description,
         status=plan.status,
-        usage_meters=sorted({card.meter_id for card in plan.rate_cards}),
+        usage_meters=sorted({card.meter_id for card in plan.usage_cards}),
         price_plan_details=details_to(plan),
         created_at=plan.created_at,
         updated_at=plan.updated_at,
@@ -132,4 +200,11 @@ def _listed(plan: PricePlan) -> ListedPricePlanShape:
     )
 
 
-ROUTES = (create_price_plan, activate_price_plan, get_price_plan, list_price_plans)
+ROUTES = (
+    create_price_plan,
+    update_price_plan,
+    archive_price_plan,
+    activate_price_plan,
+    get_price_plan,
+    list_price_plans,
+)

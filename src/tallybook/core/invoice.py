@@ -1,11 +1,10 @@
-"""Invoices: the line tree from usage and price plan, the statuses and their transitions, the id.
+"""Invoices: what they consist of, the statuses and their transitions, the id. `invoice_lines` computes them.
 
 Every amount in here is exact; a line is cut to the minor unit only where it is shown (`shown_amount`).
 A draft is computed when asked and never stored. The same cycle always has the same id, draft or finalised.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -13,19 +12,20 @@ from enum import Enum
 import msgspec
 
 from tallybook.core.customer import Address
-from tallybook.core.decimals import EXACT, plain_text
+from tallybook.core.decimals import plain_text
 from tallybook.core.errors import Conflict
-from tallybook.core.money import Money, cut_to_minor_unit, total
-from tallybook.core.period import Window
-from tallybook.core.price_plan import PricePlan, PricingModel, RatePlan, UsageRateCard
-from tallybook.core.pricing import Clamp, PricedCard, PricedSlab, commitment_of, price_usage
+from tallybook.core.fixed_fee import FeeWorking
+from tallybook.core.licence import HeldRun
+from tallybook.core.money import Money, cut_to_minor_unit
+from tallybook.core.pricing import PricedSlab
 
-INVOICE_FORMAT = 1
+INVOICE_FORMAT = 2  # 2 added fees; 1 reads as an invoice without any
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ACCOUNT_CHARACTERS = 11
 _CYCLE_CHARACTERS = 5
 _ID_PREFIX = "inv"
+_DAYS_PER_TYPE = 4_000_000  # more than there are days up to the year 9999; five characters hold 916 million
 
 
 class InvoiceStatus(Enum):
@@ -66,6 +66,17 @@ TRANSITIONS: dict[InvoiceStatus, frozenset[InvoiceStatus]] = {
 """From each status, where an invoice may go. A draft goes to PAID only at zero, to REFUND_COMPLETED only below."""
 
 
+class InvoiceType(Enum):
+    """STANDARD bills a cycle when it is over; STANDARD_ADVANCED what a first cycle is charged when it begins.
+
+    ADHOC_ADVANCED bills licences that were added during a cycle, from the day on which it is issued.
+    """
+
+    STANDARD = "STANDARD"
+    STANDARD_ADVANCED = "STANDARD_ADVANCED"
+    ADHOC_ADVANCED = "ADHOC_ADVANCED"
+
+
 class LineType(Enum):
     """What a line of the tree is; the names are the interface's."""
 
@@ -76,6 +87,13 @@ class LineType(Enum):
     PRICE_PLAN_AMOUNT = "PRICE_PLAN_AMOUNT"
     SUB_TOTAL_AMOUNT = "SUB_TOTAL_AMOUNT"
     TRUE_UP_AMOUNT = "TRUE_UP_AMOUNT"
+    TOTAL_ADVANCED_FEES = "TOTAL_ADVANCED_FEES"
+    ADVANCED_FIXED_FEE = "ADVANCED_FIXED_FEE"
+    ADVANCED_LICENSE_RATE_CARD_AMOUNT = "ADVANCED_LICENSE_RATE_CARD_AMOUNT"
+    FIXED_FEE_RATE_CARD_AMOUNT = "FIXED_FEE_RATE_CARD_AMOUNT"
+    LICENSE_RATE_CARD_AMOUNT = "LICENSE_RATE_CARD_AMOUNT"
+    LICENSE_RATE_CARD_SLAB_AMOUNT = "LICENSE_RATE_CARD_SLAB_AMOUNT"
+    USAGE_CYCLE_AMOUNT = "USAGE_CYCLE_AMOUNT"
     CUSTOM_TAG = "CUSTOM_TAG"
     USAGE_RATE_CARD_AMOUNT = "USAGE_RATE_CARD_AMOUNT"
     USAGE_RATE_CARD_SLAB_AMOUNT = "USAGE_RATE_CARD_SLAB_AMOUNT"
@@ -84,7 +102,7 @@ class LineType(Enum):
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line: `amount` is the exact sum of `lines` where it has any. A slab's line carries its working."""
+    """One line: `amount` is the exact sum of `lines` where it has any. Lines of slabs and fees carry their working."""
 
     line_id: str
     line_type: LineType
@@ -92,6 +110,7 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     amount: Money
     quantity: Decimal | None = None
     working: PricedSlab | None = None
+    fee: FeeWorking | None = None
     lines: "tuple[InvoiceLine, ...]" = ()
 
 
@@ -119,10 +138,22 @@ class BilledAccount(msgspec.Struct, frozen=True, kw_only=True):
     net_term_days: int = 0
 
 
+class AdvanceCharge(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invoice charges in advance, or corrects, for an add-on in the cycle that begins on `start_date`."""
+
+    start_date: date
+    add_on_id: str
+    amount: Decimal
+
+
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
-    """One account's invoice for one cycle, `[start_date, end_date)`. Only a finalised one has `issued_at`."""
+    """One account's invoice for one cycle, `[start_date, end_date)`. Only a finalised one has `issued_at`.
+
+    `advance` says what it charges in advance, line by line, so that the invoice of that cycle can settle it.
+    """
 
     invoice_id: str
+    invoice_type: InvoiceType = InvoiceType.STANDARD
     status: InvoiceStatus
     account: BilledAccount
     plan_id: str
@@ -133,6 +164,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     grace_days: int
     usage: tuple[UsageLine, ...]
     revenue: InvoiceLine
+    advance: tuple[AdvanceCharge, ...] = ()
     computed_at: datetime
     issued_at: datetime | None = None
 
@@ -143,7 +175,9 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def invoice_date(self) -> date:
-        """The day on which grace is over and the invoice is finalised."""
+        """The day on which grace is over, or the plan begins, and the invoice is finalised."""
+        if self.invoice_type is not InvoiceType.STANDARD:
+            return self.start_date
         return self.end_date + timedelta(days=self.grace_days)
 
     @property
@@ -152,8 +186,26 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
         return self.invoice_date + timedelta(days=self.account.net_term_days)
 
 
+class FollowingCycle(msgspec.Struct, frozen=True, kw_only=True):
+    """The cycle after the one that is billed: its plan and its days."""
+
+    plan_id: str
+    plan_version: int
+    start_date: date
+    end_date: date
+    cycle_number: int
+    cycle_opens: bool
+
+
 class InvoiceInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a finalised invoice was computed from. `usage` rows are meter id, hour since 1970, units, events."""
+    """All that a finalised invoice was computed from. `usage` rows are meter id, hour since 1970, units, events.
+
+    `cycle_number` and `cycle_opens` are as in `core.billed_cycle`. `following` is the cycle charged in advance.
+    `held` are the licences held on the days of this cycle and the following, by add-on id.
+    `charged` is what invoices before this one charged in advance for this cycle and the following.
+
+    `values` marks, by meter id, what meters took into account that do more than add up (see `core.aggregation`).
+    """
 
     format: int = INVOICE_FORMAT
     organisation_id: str
@@ -165,16 +217,28 @@ class InvoiceInputs(msgspec.Struct, frozen=True, kw_only=True):
     plan_version: int
     meter_versions: dict[str, int]
     usage: tuple[tuple[str, int, Decimal, int], ...]
+    values: dict[str, str] = {}
+    invoice_type: InvoiceType = InvoiceType.STANDARD
+    cycle_number: int = 0
+    cycle_opens: bool = True
+    following: FollowingCycle | None = None
+    held: dict[str, tuple[HeldRun, ...]] = {}
+    charged: tuple[AdvanceCharge, ...] = ()
+
+
+# In this order for ever: ids are made of it.
+_NUMBERED_TYPES = (InvoiceType.STANDARD, InvoiceType.STANDARD_ADVANCED, InvoiceType.ADHOC_ADVANCED)
 
 
 # ---- the id ------------------------------------------------------------------------------------------------------
 
 
-def invoice_id_for(organisation_id: str, account_id: str, start_date: date) -> str:
-    """The id of that account's invoice for the cycle that starts then: `inv.<account>.<day>`, both in base 62."""
-    return (
-        f"{_ID_PREFIX}.{account_mark(organisation_id, account_id)}.{_base62(start_date.toordinal(), _CYCLE_CHARACTERS)}"
-    )
+def invoice_id_for(
+    organisation_id: str, account_id: str, start_date: date, invoice_type: InvoiceType = InvoiceType.STANDARD
+) -> str:
+    """The id of that account's invoice for the cycle that starts then: `inv.<account>.<type and day>`, in base 62."""
+    number = _NUMBERED_TYPES.index(invoice_type) * _DAYS_PER_TYPE + start_date.toordinal()
+    return f"{_ID_PREFIX}.{account_mark(organisation_id, account_id)}.{_base62(number, _CYCLE_CHARACTERS)}"
 
 
 def account_mark(organisation_id: str, account_id: str) -> str:
@@ -183,18 +247,21 @@ def account_mark(organisation_id: str, account_id: str) -> str:
     return _base62(int.from_bytes(digest), _ACCOUNT_CHARACTERS)
 
 
-def parse_invoice_id(invoice_id: str) -> tuple[str, date] | None:
-    """Take an id apart into account mark and start of the cycle; None when it cannot be one of ours."""
+def parse_invoice_id(invoice_id: str) -> tuple[str, InvoiceType, date] | None:
+    """Take an id apart into account mark, type and start of the cycle; None when it cannot be one of ours."""
     parts = invoice_id.split(".")
     if [len(part) for part in parts] != [len(_ID_PREFIX), _ACCOUNT_CHARACTERS, _CYCLE_CHARACTERS]:
         return None
-    prefix, mark, day = parts
-    if prefix != _ID_PREFIX or not set(mark + day).issubset(_BASE62):
+    prefix, mark, cycle = parts
+    if prefix != _ID_PREFIX or not set(mark + cycle).issubset(_BASE62):
         return None
-    ordinal = 0
-    for character in day:
-        ordinal = ordinal * len(_BASE62) + _BASE62.index(character)
-    return (mark, date.fromordinal(ordinal)) if 1 <= ordinal <= date.max.toordinal() else None
+    number = 0
+    for character in cycle:
+        number = number * len(_BASE62) + _BASE62.index(character)
+    kind, ordinal = divmod(number, _DAYS_PER_TYPE)
+    if kind >= len(_NUMBERED_TYPES) or not 1 <= ordinal <= date.max.toordinal():
+        return None
+    return mark, _NUMBERED_TYPES[kind], date.fromordinal(ordinal)
 
 
 def _base62(number: int, characters: int) -> str:
@@ -205,33 +272,7 @@ def _base62(number: int, characters: int) -> str:
     return "".join(reversed(digits))
 
 
-# ---- computing ---------------------------------------------------------------------------------------------------
-
-
-def draft_invoice_of(
-    account: BilledAccount,
-    *,
-    organisation_id: str,
-    plan: PricePlan,
-    window: Window,
-    usage: Sequence[UsageLine],
-    computed_at: datetime,
-) -> Invoice:
-    """The invoice of the cycle `window`, as far as `usage` goes; one usage line for each of the plan's meters."""
-    return Invoice(
-        invoice_id=invoice_id_for(organisation_id, account.account_id, window.start),
-        status=InvoiceStatus.DRAFT,
-        account=account,
-        plan_id=plan.plan_id,
-        plan_version=plan.version,
-        plan_name=plan.name,
-        start_date=window.start,
-        end_date=window.end,
-        grace_days=plan.cycle.grace_days,
-        usage=tuple(usage),
-        revenue=_revenue(plan, usage, account.currency),
-        computed_at=computed_at,
-    )
+# ---- statuses and shown amounts -----------------------------------------------------------------------------------
 
 
 def finalised(draft: Invoice, *, issued_at: datetime) -> Invoice:
@@ -257,122 +298,6 @@ def moved(status: InvoiceStatus, to: InvoiceStatus) -> InvoiceStatus:
 def shown_amount(line: InvoiceLine) -> Decimal:
     """The amount of a line as a reader sees it: cut to the minor unit, each line by itself."""
     return cut_to_minor_unit(line.amount)
-
-
-def _revenue(plan: PricePlan, usage: Sequence[UsageLine], currency: str) -> InvoiceLine:
-    used = {line.meter_id: line for line in usage}
-    cards = [(card, _card_line(card, used[card.meter_id], currency)) for card in plan.rate_cards]
-    sub_total = _sum_line(LineType.SUB_TOTAL_AMOUNT, "Usage", _grouped_by_tag(cards, currency), currency)
-    true_up = _true_up(plan, sub_total.amount)
-    line = _sum_line(LineType.PRICE_PLAN_AMOUNT, plan.name, [sub_total, *true_up], currency)
-    for line_type, description in (
-        (LineType.GROSS_AMOUNT, "Gross amount"),
-        (LineType.NET_AMOUNT, "Net amount"),
-        (LineType.TOTAL_AMOUNT, "Total"),
-        (LineType.GRAND_TOTAL_AMOUNT, "Grand total"),
-    ):
-        line = _sum_line(line_type, description, [line], currency)
-    return line
-
-
-def _sum_line(line_type: LineType, description: str, lines: Sequence[InvoiceLine], currency: str) -> InvoiceLine:
-    return InvoiceLine(
-        line_id=line_type.value,
-        line_type=line_type,
-        description=description,
-        amount=total((line.amount for line in lines), currency=currency),
-        lines=tuple(lines),
-    )
-
-
-def _true_up(plan: PricePlan, sub_total: Money) -> list[InvoiceLine]:
-    """What is missing to the minimum commitment; the commitment is never prorated."""
-    commitment = Money(amount=commitment_of(plan, sub_total.currency), currency=sub_total.currency)
-    missing = commitment - sub_total
-    if plan.minimum_commitment is None or missing.amount <= 0:
-        return []
-    return [
-        InvoiceLine(
-            line_id=LineType.TRUE_UP_AMOUNT.value,
-            line_type=LineType.TRUE_UP_AMOUNT,
-            description=plan.minimum_commitment.display_name,
-            amount=missing,
-        )
-    ]
-
-
-def _grouped_by_tag(cards: Iterable[tuple[UsageRateCard, InvoiceLine]], currency: str) -> list[InvoiceLine]:
-    """Cards in the plan's order; those that share a tag stand under one line, at the place of the first."""
-    groups: dict[str, list[InvoiceLine]] = {}
-    places: list[str | InvoiceLine] = []
-    for card, line in cards:
-        if card.tag is None:
-            places.append(line)
-            continue
-        if card.tag not in groups:
-            places.append(card.tag)
-        groups.setdefault(card.tag, []).append(line)
-    return [_tag_line(place, groups[place], currency) if isinstance(place, str) else place for place in places]
-
-
-def _tag_line(tag: str, lines: Sequence[InvoiceLine], currency: str) -> InvoiceLine:
-    line = _sum_line(LineType.CUSTOM_TAG, tag, lines, currency)
-    return msgspec.structs.replace(line, line_id=f"{LineType.CUSTOM_TAG.value}.{tag}")
-
-
-def _card_line(card: UsageRateCard, usage: UsageLine, currency: str) -> InvoiceLine:
-    priced = price_usage(usage.units, card, currency=currency)
-    line_id = f"{LineType.USAGE_RATE_CARD_AMOUNT.value}.{card.meter_id}"
-    slabs = [_slab_line(slab, card.rate_plan, line_id, currency) for slab in priced.slabs]
-    return InvoiceLine(
-        line_id=line_id,
-        line_type=LineType.USAGE_RATE_CARD_AMOUNT,
-        description=card.display_name or usage.name,
-        amount=Money(amount=priced.amount, currency=currency),
-        quantity=usage.units,
-        lines=(*slabs, *_card_adjustment(priced, line_id, currency)),
-    )
-
-
-def _slab_line(slab: PricedSlab, rate_plan: RatePlan, card_line_id: str, currency: str) -> InvoiceLine:
-    return InvoiceLine(
-        line_id=f"{card_line_id}.{slab.order}",
-        line_type=LineType.USAGE_RATE_CARD_SLAB_AMOUNT,
-        description=_slab_range(slab.order, rate_plan),
-        amount=Money(amount=slab.amount, currency=currency),
-        quantity=slab.quantity,
-        working=slab,
-    )
-
-
-def _card_adjustment(priced: PricedCard, card_line_id: str, currency: str) -> list[InvoiceLine]:
-    if priced.clamp is None:
-        return []
-    return [
-        InvoiceLine(
-            line_id=f"{card_line_id}.adjustment",
-            line_type=LineType.RATE_CONFIG_ADJUSTMENT_AMOUNT,
-            description="Minimum amount" if priced.clamp is Clamp.MINIMUM else "Maximum amount",
-            amount=Money(amount=EXACT.subtract(priced.amount, priced.slabs_amount), currency=currency),
-        )
-    ]
-
-
-def _slab_range(order: int, rate_plan: RatePlan) -> str:
-    """Which quantities the slab is for, in words."""
-    slab = rate_plan.slabs[order - 1]
-    end = spaced_text(rate_plan.slabs[order].start_after) if order < len(rate_plan.slabs) else None
-    parts = []
-    if slab.start_after:
-        parts.append(f"over {spaced_text(slab.start_after)}")
-    if end is not None:
-        parts.append(f"up to {end}")
-    if not parts:
-        return "All"
-    words = " ".join(parts)
-    if rate_plan.pricing_model is PricingModel.VOLUME:
-        return f"All, priced as {words}"
-    return words[0].upper() + words[1:]
 
 
 def spaced_text(value: Decimal) -> str:

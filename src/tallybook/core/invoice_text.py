@@ -1,15 +1,16 @@
 """An invoice as text that a bookkeeper can check with a pocket calculator: on each line, quantity × rate = amount."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
 from tallybook.core.decimals import plain_text
+from tallybook.core.fixed_fee import FeeWorking
 from tallybook.core.invoice import Invoice, InvoiceLine, InvoiceStatus, LineType, shown_amount, spaced_text
 from tallybook.core.money import minor_unit_digits
-from tallybook.core.price_plan import PriceType
+from tallybook.core.period import Window, spelled_day, spelled_days
 from tallybook.core.pricing import Clamp, PricedSlab
+from tallybook.core.rate_card import PriceType
 
 _WIDTH_MIN = 80
 _COLUMN_GAP = "   "
@@ -22,6 +23,7 @@ _SUMMED_AT_THE_END = {
     LineType.PRICE_PLAN_AMOUNT,
     LineType.SUB_TOTAL_AMOUNT,
 }
+_HELD = {LineType.LICENSE_RATE_CARD_AMOUNT, LineType.ADVANCED_LICENSE_RATE_CARD_AMOUNT}
 _CUT_NOTE = "Each line is cut to the currency's smallest unit; the total is cut once, from the exact sum."
 
 
@@ -64,7 +66,7 @@ def _heading(invoice: Invoice, width: int) -> list[str]:
     return [
         _both_ends(f"INVOICE  {invoice.invoice_id}", invoice.status.value, width),
         "",
-        _both_ends(account.account_name, _days(invoice.start_date, invoice.end_date), width),
+        _both_ends(account.account_name, spelled_days(Window(invoice.start_date, invoice.end_date)), width),
         _both_ends(f"Account {account.account_id}, customer {account.customer_name}", _issued(invoice), width),
         _both_ends(f"Plan {invoice.plan_name}, version {invoice.plan_version}", _due(invoice), width),
     ]
@@ -73,14 +75,14 @@ def _heading(invoice: Invoice, width: int) -> list[str]:
 def _issued(invoice: Invoice) -> str:
     if invoice.issued_at is None:
         return f"Draft as of {invoice.computed_at:%Y-%m-%d %H:%M} UTC"
-    return f"Invoice date {_day(invoice.invoice_date)}"
+    return f"Invoice date {spelled_day(invoice.invoice_date)}"
 
 
 def _due(invoice: Invoice) -> str:
     if invoice.status is InvoiceStatus.DUE:
-        return f"To be paid by {_day(invoice.due_date)}"
+        return f"To be paid by {spelled_day(invoice.due_date)}"
     if invoice.status is InvoiceStatus.DRAFT:
-        return f"To be finalised on {_day(invoice.invoice_date)}"
+        return f"To be finalised on {spelled_day(invoice.invoice_date)}"
     return ""
 
 
@@ -106,10 +108,14 @@ def _row(line: InvoiceLine, depth: int) -> _Row:
             _rate_text(line.working.rate, line.amount.currency),
             amount,
         )
-    if line.line_type is LineType.RATE_CONFIG_ADJUSTMENT_AMOUNT:
-        return _Row(description, amount=amount)
-    quantity = "" if line.quantity is None else f"{spaced_text(line.quantity)} used"
+    if line.fee is not None:
+        return _Row(description + _days_words(line.fee), "1", _rate_text(line.fee.rate, line.amount.currency), amount)
+    quantity = "" if line.quantity is None else f"{spaced_text(line.quantity)} {_had(line)}"
     return _Row(description, quantity, "", amount)
+
+
+def _had(line: InvoiceLine) -> str:
+    return "held" if line.line_type in _HELD else "used"
 
 
 def _working_words(slab: PricedSlab) -> str:
@@ -121,6 +127,10 @@ def _working_words(slab: PricedSlab) -> str:
     if slab.clamp is not None:
         words += ", minimum applied" if slab.clamp is Clamp.MINIMUM else ", maximum applied"
     return words
+
+
+def _days_words(fee: FeeWorking) -> str:
+    return "" if fee.days is None else f", {fee.days} of {fee.days_in_cycle} days"
 
 
 def _multiplier(slab: PricedSlab) -> Decimal:
@@ -135,8 +145,8 @@ def _ending(invoice: Invoice) -> list[_Row]:
     for line in _lines_of(invoice.revenue):
         if line.line_type is LineType.TRUE_UP_AMOUNT:
             rows += [_Row(f"True-up: {line.description}", amount=_amount_text(line))]
-        if line.line_type is LineType.SUB_TOTAL_AMOUNT:
-            rows += [_Row("Usage", amount=_amount_text(line))]
+        if line.line_type in (LineType.SUB_TOTAL_AMOUNT, LineType.TOTAL_ADVANCED_FEES):
+            rows += [_Row(line.description, amount=_amount_text(line))]
     return [*rows, _Row(f"TOTAL {invoice.account.currency}", amount=_amount_text(invoice.revenue))]
 
 
@@ -170,11 +180,3 @@ def _rate_text(rate: Decimal, currency: str) -> str:
     """The rate with at least the currency's digits after the point, and as many as it has."""
     digits_given = len(plain_text(rate).partition(".")[2])
     return format(rate, f",.{max(digits_given, minor_unit_digits(currency))}f")
-
-
-def _days(start: date, end: date) -> str:
-    return f"{_day(start)} to {_day(date.fromordinal(end.toordinal() - 1))}"
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"

@@ -11,16 +11,8 @@ from enum import Enum
 import msgspec
 
 from tallybook.core.decimals import EXACT, ZERO
-from tallybook.core.price_plan import (
-    AmountBounds,
-    PricePlan,
-    PriceType,
-    PricingModel,
-    RatePlan,
-    RateValue,
-    Slab,
-    UsageRateCard,
-)
+from tallybook.core.price_plan import PricePlan
+from tallybook.core.rate_card import AmountBounds, PriceType, PricingModel, RatePlan, RateValue, Slab, UsageRateCard
 
 
 class Clamp(Enum):
@@ -56,23 +48,30 @@ class PricedCard(msgspec.Struct, frozen=True, kw_only=True):
 
 def price_usage(quantity: Decimal, card: UsageRateCard, *, currency: str) -> PricedCard:
     """Price `quantity` by `card` in `currency`, which must be one of the card's."""
-    value = rate_value_of(card, currency)
+    return price_quantity(quantity, card.rate_plan, card.rate_values, currency=currency)
+
+
+def price_quantity(
+    quantity: Decimal, rate_plan: RatePlan, rate_values: Sequence[RateValue], *, currency: str
+) -> PricedCard:
+    """Price `quantity` by slabs, with the rates in `currency`, of which there must be some."""
+    value = rate_value_of(rate_values, currency)
     rates = {rate.order: rate for rate in value.slab_rates}
     slabs = tuple(
         _price_slab(slab, part, rate=rates[slab.order].rate, bounds=rates[slab.order].bounds)
-        for slab, part in split_over_slabs(quantity, card.rate_plan)
+        for slab, part in split_over_slabs(quantity, rate_plan)
     )
     slabs_amount = sum_exactly([slab.amount for slab in slabs])
     amount, clamp = clamped(slabs_amount, value.bounds)
     return PricedCard(quantity=quantity, slabs=slabs, slabs_amount=slabs_amount, amount=amount, clamp=clamp)
 
 
-def rate_value_of(card: UsageRateCard, currency: str) -> RateValue:
-    """The card's rates in `currency`; an account is never associated with a plan that lacks its currency."""
-    for value in card.rate_values:
+def rate_value_of(rate_values: Sequence[RateValue], currency: str) -> RateValue:
+    """The rates in `currency`; an account is never associated with a plan that lacks its currency."""
+    for value in rate_values:
         if value.currency == currency:
             return value
-    raise AssertionError(f"rate card {card.name!r} has no rates in {currency}")
+    raise AssertionError(f"a rate card has no rates in {currency}")
 
 
 def commitment_of(plan: PricePlan, currency: str) -> Decimal:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -18,38 +17,24 @@ from tallybook.core.decimals import EXACT, ZERO
 from tallybook.core.errors import Conflict, NotFound, TallybookError
 from tallybook.core.instant import hours_since_1970
 from tallybook.core.invoice import (
-    BilledAccount,
     Invoice,
-    InvoiceInputs,
     InvoiceStatus,
-    UsageLine,
     account_mark,
-    draft_invoice_of,
     finalised,
     parse_invoice_id,
 )
-from tallybook.core.period import Window, cycles_ending_by, cycles_started_by, grace_deadline, midnight
-from tallybook.core.price_plan import PricePlan, PricingSchedule
+from tallybook.core.period import midnight
+from tallybook.core.price_plan import PricePlan
 from tallybook.core.revenue import revenue_by_bucket
 from tallybook.core.usage_meter import UsageMeter
-from tallybook.storage import accounts, ledger, plans, schemas
+from tallybook.flows.draw_up import draw_up, plan_meter, rows_of, schedule_plan
+from tallybook.flows.find_cycles import Cycle, additions, begun_cycles, cycles_touching, due_cycles, openings
+from tallybook.storage import accounts, ledger
 from tallybook.storage.database import Database
-from tallybook.storage.ledger import ALL_INVOICES, InvoiceFilter, InvoiceKey, key_of
-from tallybook.storage.usage import UsageRow, total_by_meter, usage_rows
+from tallybook.storage.ledger import ALL_INVOICES, InvoiceFilter, InvoiceKey, Place, key_of
+from tallybook.storage.usage import UsageRow
 
 ACCOUNTS_PER_READ = 500  # accounts held in memory at once while streaming through all of them
-
-
-class Cycle(NamedTuple):
-    """One cycle of an account and the schedule that bills it."""
-
-    schedule: PricingSchedule
-    window: Window
-
-    @property
-    def deadline(self) -> datetime:
-        """The instant from which it may be closed."""
-        return grace_deadline(self.window.end, self.schedule.cycle.grace_days)
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,8 +86,7 @@ class Billing:
     def draft_invoice(self, organisation_id: str, account: Account, cycle: Cycle, *, now: datetime) -> Invoice:
         """The invoice that the cycle would come to if it ended now, from the usage metered so far."""
         with self._database.read() as connection:
-            draft, _ = _computed(connection, organisation_id, account, cycle, now)
-        return draft
+            return _draft(connection, organisation_id, account, cycle, now)
 
     def invoices_of(
         self,
@@ -123,12 +107,12 @@ class Billing:
                 (key_of(invoice).place(), invoice)
                 for invoice in ledger.invoices(connection, organisation_id, wanted, after=after)
             )
-            streams: list[Iterable[tuple[tuple[str, int], Invoice | tuple[Account, Cycle]]]] = [finalised_ones]
+            streams: list[Iterable[tuple[Place, Invoice | tuple[Account, Cycle]]]] = [finalised_ones]
             if wanted.status in (None, InvoiceStatus.DRAFT):
                 streams.append(_open_cycles(connection, organisation_id, wanted, after, now))
             merged = heapq.merge(*streams, key=lambda item: item[0])
             return [
-                found if isinstance(found, Invoice) else _computed(connection, organisation_id, *found, now)[0]
+                found if isinstance(found, Invoice) else _draft(connection, organisation_id, *found, now)
                 for _, found in islice(merged, limit)
             ]
 
@@ -139,10 +123,11 @@ class Billing:
         """
         revenue: dict[str, list[Decimal]] = {}
         with self._database.read() as connection:
-            for cycle in _cycles_touching(account, edges[0], edges[-1]):
-                plan = _plan(connection, organisation_id, cycle.schedule)
-                rows = _rows_of(connection, organisation_id, account.account_id, cycle)
-                for meter_id, amounts in _cycle_revenue(plan, rows, account.currency, cycle, edges):
+            for cycle in cycles_touching(account, edges[0], edges[-1]):
+                plan = schedule_plan(connection, organisation_id, cycle.schedule)
+                rows = rows_of(connection, organisation_id, account.account_id, cycle.window)
+                meters = [plan_meter(connection, organisation_id, card.meter_id) for card in plan.usage_cards]
+                for meter_id, amounts in _cycle_revenue(plan, meters, rows, account.currency, cycle, edges):
                     sums = revenue.get(meter_id, [ZERO] * (len(edges) - 1))
                     revenue[meter_id] = [EXACT.add(left, right) for left, right in zip(sums, amounts, strict=True)]
         return revenue
@@ -182,16 +167,21 @@ class Billing:
         return _all_pages(page_after, after=None)
 
     def _close_account(self, organisation_id: str, account: Account, report: BillReport) -> BillReport:
+        finalised_count, refused = 0, report.refused
         with self._database.read() as connection:
             invoiced = ledger.invoiced_starts(connection, organisation_id, account.account_id)
-        due = _due_cycles(account, report.as_of, invoiced)
-        ready = [cycle for cycle in due if _is_metered(cycle, report.metered_through)]
-        finalised_count, refused = 0, report.refused
-        if ready:
+            due = due_cycles(account, report.as_of, invoiced)
+            ready = [cycle for cycle in due if _is_metered(cycle, report.metered_through)]
             try:
+                to_issue = ready or _charged_early(connection, organisation_id, account, report.as_of, invoiced)
+            except (Conflict, NotFound):
+                # Issuing says what is missing.
+                to_issue = [*openings(account, report.as_of, invoiced), *additions(account, report.as_of, invoiced)]
+        try:
+            if to_issue:
                 finalised_count = self._finalise(organisation_id, account.account_id, report)
-            except (Conflict, NotFound) as error:
-                refused = (*refused, _refusal(organisation_id, account, ready[0], error))
+        except (Conflict, NotFound) as error:
+            refused = (*refused, _refusal(organisation_id, account, to_issue[0], error))
         return msgspec.structs.replace(
             report,
             accounts=report.accounts + 1,
@@ -207,11 +197,16 @@ class Billing:
             account = accounts.account(connection, organisation_id, account_id)
             if account is None:
                 return 0
-            due = _due_cycles(account, report.as_of, ledger.invoiced_starts(connection, organisation_id, account_id))
+            invoiced = ledger.invoiced_starts(connection, organisation_id, account_id)
+            due = due_cycles(account, report.as_of, invoiced)
+            metered = [cycle for cycle in due if _is_metered(cycle, report.metered_through)]
+            # What opens a series comes first: the cycle's own invoice then finds it charged. Licences that were added
+            # come last: the invoice of the cycle before has then charged what was held when the cycle began.
+            opening = openings(account, report.as_of, invoiced)
+            added = additions(account, report.as_of, {*invoiced, *(cycle.window.start for cycle in metered)})
             inserted = [
                 _issue(connection, organisation_id, account, cycle, report.as_of)
-                for cycle in due
-                if _is_metered(cycle, report.metered_through)
+                for cycle in (*opening, *metered, *added)
             ]
         return sum(inserted)
 
@@ -254,15 +249,42 @@ def _accounts_wanted(
 
 def _open_cycles(
     connection: Connection, organisation_id: str, wanted: InvoiceFilter, after: InvoiceKey | None, now: datetime
-) -> Iterator[tuple[tuple[str, int], tuple[Account, Cycle]]]:
+) -> Iterator[tuple[Place, tuple[Account, Cycle]]]:
     """The cycles that have begun and have no invoice, with their places in the listing, in its order."""
     for account in _accounts_wanted(connection, organisation_id, wanted, after):
         invoiced = ledger.invoiced_starts(connection, organisation_id, account.account_id)
-        for cycle in reversed(_begun_cycles(account, now)):
-            key = InvoiceKey(account_id=account.account_id, start_date=cycle.window.start)
-            is_behind = after is None or key.place() > after.place()
-            if is_behind and cycle.window.start not in invoiced and _started_within(cycle, wanted):
-                yield key.place(), (account, cycle)
+        open_ones = [cycle for cycle in begun_cycles(account, now) if cycle.window.start not in invoiced]
+        open_ones += _pending_openings(connection, organisation_id, account, now, invoiced)
+        placed = [(_key(account, cycle).place(), (account, cycle)) for cycle in open_ones]
+        for place, found in sorted(placed, key=lambda item: item[0]):
+            if (after is None or place > after.place()) and _started_within(found[1], wanted):
+                yield place, found
+
+
+def _charged_early(
+    connection: Connection, organisation_id: str, account: Account, now: datetime, invoiced: set[date]
+) -> list[Cycle]:
+    """The cycles with something to be charged in advance besides with the invoices of cycles.
+
+    Looked for before anything is written, so that a bill run takes the write lock only where it must.
+    """
+    early = [*openings(account, now, invoiced), *additions(account, now, invoiced)]
+    return [cycle for cycle in early if draw_up(connection, organisation_id, account, cycle, now) is not None]
+
+
+def _pending_openings(
+    connection: Connection, organisation_id: str, account: Account, now: datetime, invoiced: set[date]
+) -> list[Cycle]:
+    """What is to be charged in advance where a series of cycles begins, and has not been."""
+    return [
+        cycle
+        for cycle in openings(account, now, invoiced)
+        if draw_up(connection, organisation_id, account, cycle, now) is not None
+    ]
+
+
+def _key(account: Account, cycle: Cycle) -> InvoiceKey:
+    return InvoiceKey(account_id=account.account_id, start_date=cycle.window.start, invoice_type=cycle.invoice_type)
 
 
 def _draft_of_id(connection: Connection, organisation_id: str, invoice_id: str, now: datetime) -> Invoice | None:
@@ -270,38 +292,21 @@ def _draft_of_id(connection: Connection, organisation_id: str, invoice_id: str, 
     parsed = parse_invoice_id(invoice_id)
     if parsed is None:
         return None
-    mark, start = parsed
+    mark, invoice_type, start = parsed
     for account in _accounts_after(connection, organisation_id, None):
         if account_mark(organisation_id, account.account_id) == mark:
-            for cycle in _begun_cycles(account, now):
-                if cycle.window.start == start:
-                    return _computed(connection, organisation_id, account, cycle, now)[0]
+            invoiced = ledger.invoiced_starts(connection, organisation_id, account.account_id)
+            for cycle in (*begun_cycles(account, now), *openings(account, now, invoiced)):
+                if (cycle.invoice_type, cycle.window.start) == (invoice_type, start):
+                    drawn_up = draw_up(connection, organisation_id, account, cycle, now)
+                    return None if drawn_up is None else drawn_up[0]
     return None
 
 
-def _due_cycles(account: Account, as_of: datetime, invoiced: set[date]) -> list[Cycle]:
-    return [
-        Cycle(schedule, window)
-        for schedule in account.schedules
-        for window in cycles_ending_by(schedule.cycle, as_of, within=schedule.window)
-        if window.start not in invoiced
-    ]
-
-
-def _begun_cycles(account: Account, now: datetime) -> list[Cycle]:
-    return [
-        Cycle(schedule, window)
-        for schedule in account.schedules
-        for window in cycles_started_by(schedule.cycle, now, within=schedule.window)
-    ]
-
-
-def _cycles_touching(account: Account, start: datetime, end: datetime) -> list[Cycle]:
-    return [
-        cycle
-        for cycle in _begun_cycles(account, end)
-        if midnight(cycle.window.start) < end and midnight(cycle.window.end) > start
-    ]
+def _draft(connection: Connection, organisation_id: str, account: Account, cycle: Cycle, now: datetime) -> Invoice:
+    drawn_up = draw_up(connection, organisation_id, account, cycle, now)
+    assert drawn_up is not None, "only cycles with an invoice are looked for"
+    return drawn_up[0]
 
 
 def _is_metered(cycle: Cycle, metered_through: datetime | None) -> bool:
@@ -324,109 +329,33 @@ def _refusal(organisation_id: str, account: Account, cycle: Cycle, error: Tallyb
     )
 
 
-# ---- computing one invoice ---------------------------------------------------------------------------------------
+# ---- issuing and attributing -------------------------------------------------------------------------------------
 
 
 def _issue(connection: Connection, organisation_id: str, account: Account, cycle: Cycle, issued_at: datetime) -> bool:
-    """Compute and store the cycle's invoice; False when it was there."""
-    draft, inputs = _computed(connection, organisation_id, account, cycle, issued_at)
+    """Compute and store the cycle's invoice; False when it was there, or there is nothing to charge in advance."""
+    drawn_up = draw_up(connection, organisation_id, account, cycle, issued_at)
+    if drawn_up is None:
+        return False
+    draft, inputs = drawn_up
     return ledger.add_invoice(connection, finalised(draft, issued_at=issued_at), inputs)
 
 
-def _computed(
-    connection: Connection, organisation_id: str, account: Account, cycle: Cycle, computed_at: datetime
-) -> tuple[Invoice, InvoiceInputs]:
-    plan = _plan(connection, organisation_id, cycle.schedule)
-    if account.currency not in plan.supported_currencies:
-        raise Conflict(f"price plan {plan.plan_id} has no rates in {account.currency}, the account's currency")
-    meters = [_meter(connection, organisation_id, card.meter_id) for card in plan.rate_cards]
-    priced_ids = {meter.meter_id for meter in meters}
-    rows = _rows_of(connection, organisation_id, account.account_id, cycle)
-    rows = [row for row in rows if row.meter_id in priced_ids]
-    draft = draft_invoice_of(
-        _billed_account(connection, organisation_id, account),
-        organisation_id=organisation_id,
-        plan=plan,
-        window=cycle.window,
-        usage=_usage_lines(meters, rows),
-        computed_at=computed_at,
-    )
-    return draft, _inputs_of(organisation_id, draft, rows)
-
-
-def _plan(connection: Connection, organisation_id: str, schedule: PricingSchedule) -> PricePlan:
-    plan = plans.price_plan(connection, organisation_id, schedule.plan_id, schedule.plan_version)
-    if plan is None:
-        raise NotFound(f"no price plan {schedule.plan_id!r} version {schedule.plan_version}, which a schedule names")
-    return plan
-
-
-def _meter(connection: Connection, organisation_id: str, meter_id: str) -> UsageMeter:
-    meter = schemas.usage_meter(connection, organisation_id, meter_id)
-    if meter is None:
-        raise NotFound(f"no usage meter {meter_id!r}, which a price plan names")
-    return meter.definition
-
-
-def _billed_account(connection: Connection, organisation_id: str, account: Account) -> BilledAccount:
-    found = accounts.find_customer(connection, organisation_id, account.customer_id)
-    if found is None:
-        raise NotFound(f"no customer {account.customer_id!r}, whose account {account.account_id!r} is")
-    customer = found.definition
-    return BilledAccount(
-        account_id=account.account_id,
-        account_name=account.name,
-        customer_id=customer.customer_id,
-        customer_name=customer.name,
-        customer_email=customer.primary_email,
-        email=account.primary_email or customer.primary_email,
-        address=account.address or customer.address,
-        currency=account.currency,
-        net_term_days=account.net_term_days or 0,
-    )
-
-
-def _rows_of(connection: Connection, organisation_id: str, account_id: str, cycle: Cycle) -> list[UsageRow]:
-    start, end = cycle.window
-    return usage_rows(connection, organisation_id, account_id, start=midnight(start), end=midnight(end))
-
-
-def _usage_lines(meters: Sequence[UsageMeter], rows: Sequence[UsageRow]) -> list[UsageLine]:
-    totals = total_by_meter(rows)
-    return [
-        UsageLine(
-            meter_id=meter.meter_id,
-            meter_version=meter.version,
-            name=meter.billable_name or meter.name,
-            units=totals[meter.meter_id].units if meter.meter_id in totals else ZERO,
-            event_count=totals[meter.meter_id].event_count if meter.meter_id in totals else 0,
-        )
-        for meter in meters
-    ]
-
-
-def _inputs_of(organisation_id: str, invoice: Invoice, rows: Sequence[UsageRow]) -> InvoiceInputs:
-    return InvoiceInputs(
-        organisation_id=organisation_id,
-        account_id=invoice.account.account_id,
-        currency=invoice.account.currency,
-        start_date=invoice.start_date,
-        end_date=invoice.end_date,
-        plan_id=invoice.plan_id,
-        plan_version=invoice.plan_version,
-        meter_versions={line.meter_id: line.meter_version for line in invoice.usage},
-        usage=tuple((row.meter_id, row.event_hour, row.units, row.event_count) for row in rows),
-    )
-
-
 def _cycle_revenue(
-    plan: PricePlan, rows: Sequence[UsageRow], currency: str, cycle: Cycle, edges: Sequence[datetime]
+    plan: PricePlan,
+    meters: Sequence[UsageMeter],
+    rows: Sequence[UsageRow],
+    currency: str,
+    cycle: Cycle,
+    edges: Sequence[datetime],
 ) -> Iterator[tuple[str, list[Decimal]]]:
+    """Revenue by meter id; `meters` are those of the plan's usage cards, in their order."""
     start, end = cycle.window
-    for card in plan.rate_cards:
+    for card, meter in zip(plan.usage_cards, meters, strict=True):
         amounts = revenue_by_bucket(
             card,
-            [(row.event_hour, row.units) for row in rows if row.meter_id == card.meter_id],
+            [(row.event_hour, row) for row in rows if row.meter_id == card.meter_id],
+            aggregation=meter.aggregation,
             currency=currency,
             cycle=(hours_since_1970(midnight(start)), hours_since_1970(midnight(end))),
             edges=[hours_since_1970(edge) for edge in edges],

@@ -1,21 +1,30 @@
 """Finalised invoices: written once, never changed by a second bill run, read in pages.
 
-One invoice per account and cycle is promised by the table's unique index, so nothing here locks. Drafts are not stored.
-Every function works in a transaction of the caller's.
+One invoice per account, cycle and type is promised by the table's unique index, so nothing here locks. Drafts are not
+stored. Every function works in a transaction of the caller's.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, and_, or_, select
+from sqlalchemy import Connection, Select, Table, and_, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tallybook.core.decimals import EXACT, ZERO
 from tallybook.core.errors import Corrupt
 from tallybook.core.instant import microseconds_since_1970
-from tallybook.core.invoice import INVOICE_FORMAT, Invoice, InvoiceInputs, InvoiceStatus
+from tallybook.core.invoice import (
+    INVOICE_FORMAT,
+    Invoice,
+    InvoiceInputs,
+    InvoiceStatus,
+    InvoiceType,
+)
+from tallybook.storage.tables import advance_charge
 from tallybook.storage.tables import invoice as invoice_table
 
 PAGE_ROWS = 50  # read from the table at once while streaming: the interface's longest page, some 5 kB each
@@ -26,15 +35,19 @@ _inputs = msgspec.json.Decoder(InvoiceInputs)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
+Place = tuple[str, int, str]
+
+
 class InvoiceKey(msgspec.Struct, frozen=True, kw_only=True):
     """The place of an invoice in a listing: accounts in the order of their ids, the newest cycle of each first."""
 
     account_id: str
     start_date: date
+    invoice_type: InvoiceType = InvoiceType.STANDARD
 
-    def place(self) -> tuple[str, int]:
+    def place(self) -> Place:
         """Sorts as the listing does."""
-        return self.account_id, -self.start_date.toordinal()
+        return self.account_id, -self.start_date.toordinal(), self.invoice_type.value
 
 
 class InvoiceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +107,7 @@ def add_invoice(connection: Connection, issued: Invoice, computed_from: InvoiceI
             invoice_id=issued.invoice_id,
             account_id=issued.account.account_id,
             customer_id=issued.account.customer_id,
+            invoice_type=issued.invoice_type.value,
             start_date=issued.start_date.isoformat(),
             end_date=issued.end_date.isoformat(),
             currency=issued.account.currency,
@@ -105,22 +119,64 @@ def add_invoice(connection: Connection, issued: Invoice, computed_from: InvoiceI
             inputs_hash=inputs_hash(inputs_text),
             issued_at=microseconds_since_1970(issued.issued_at),
         )
-        .on_conflict_do_nothing(index_elements=["organisation_id", "account_id", "start_date"])
+        .on_conflict_do_nothing(index_elements=["organisation_id", "account_id", "start_date", "invoice_type"])
     )
-    return bool(connection.execute(statement).rowcount == 1)
+    if connection.execute(statement).rowcount == 0:
+        return False
+    _add_charges(connection, computed_from.organisation_id, issued)
+    return True
+
+
+def _add_charges(connection: Connection, organisation_id: str, issued: Invoice) -> None:
+    rows = [
+        {
+            "organisation_id": organisation_id,
+            "account_id": issued.account.account_id,
+            "start_date": charge.start_date.isoformat(),
+            "add_on_id": charge.add_on_id,
+            "invoice_id": issued.invoice_id,
+            "amount": charge.amount,
+        }
+        for charge in issued.advance
+    ]
+    if rows:
+        connection.execute(insert(advance_charge), rows)
+
+
+def charged_in_advance(
+    connection: Connection, organisation_id: str, account_id: str, window: tuple[date, date]
+) -> dict[date, dict[str, Decimal]]:
+    """What invoices charged in advance for the cycles that begin in the window or on the day it ends.
+
+    By the cycle's first day, then by add-on id, corrections added up.
+    """
+    table = advance_charge
+    query = select(table.c.start_date, table.c.add_on_id, table.c.amount).where(
+        table.c.organisation_id == organisation_id,
+        table.c.account_id == account_id,
+        table.c.start_date >= window[0].isoformat(),
+        table.c.start_date <= window[1].isoformat(),
+    )
+    charged: dict[date, dict[str, Decimal]] = {}
+    for start, add_on_id, amount in connection.execute(query):
+        of_cycle = charged.setdefault(date.fromisoformat(start), {})
+        of_cycle[add_on_id] = EXACT.add(of_cycle.get(add_on_id, ZERO), amount)
+    return charged
 
 
 def invoiced_starts(connection: Connection, organisation_id: str, account_id: str) -> set[date]:
     """The first days of the account's finalised cycles."""
     query = select(invoice_table.c.start_date).where(
-        invoice_table.c.organisation_id == organisation_id, invoice_table.c.account_id == account_id
+        invoice_table.c.organisation_id == organisation_id,
+        invoice_table.c.account_id == account_id,
+        invoice_table.c.invoice_type == InvoiceType.STANDARD.value,
     )
     return {date.fromisoformat(start) for start in connection.execute(query).scalars()}
 
 
 def key_of(found: Invoice) -> InvoiceKey:
     """The invoice's place in a listing."""
-    return InvoiceKey(account_id=found.account.account_id, start_date=found.start_date)
+    return InvoiceKey(account_id=found.account.account_id, start_date=found.start_date, invoice_type=found.invoice_type)
 
 
 def inputs_hash(inputs_text: str) -> bytes:
@@ -150,13 +206,18 @@ def _selected(organisation_id: str, wanted: InvoiceFilter, after: InvoiceKey | N
     if after is not None:
         later_account = column.account_id > after.account_id
         older_cycle = and_(column.account_id == after.account_id, column.start_date < after.start_date.isoformat())
-        query = query.where(or_(later_account, older_cycle))
-    return query.order_by(column.account_id, column.start_date.desc())
+        same_cycle = and_(
+            column.account_id == after.account_id,
+            column.start_date == after.start_date.isoformat(),
+            column.invoice_type > after.invoice_type.value,
+        )
+        query = query.where(or_(later_account, older_cycle, same_cycle))
+    return query.order_by(column.account_id, column.start_date.desc(), column.invoice_type)
 
 
 def _read(stored_format: int, document: str) -> Invoice:
-    if stored_format != INVOICE_FORMAT:
-        raise Corrupt(f"an invoice is stored in format {stored_format}; this version reads {INVOICE_FORMAT}")
+    if not 1 <= stored_format <= INVOICE_FORMAT:
+        raise Corrupt(f"an invoice is stored in format {stored_format}; this version reads 1 to {INVOICE_FORMAT}")
     try:
         return _document.decode(document)
     except msgspec.ValidationError as error:

@@ -1,18 +1,15 @@
 """What usage costs, as stored: price plans in all their versions."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, or_, select
 
 from tallybook.core.errors import Conflict
-from tallybook.core.price_plan import PricePlan
+from tallybook.core.price_plan import PricePlan, PricePlanStatus
 from tallybook.storage import tables
 from tallybook.storage.definition_rows import (
-    Page,
-    PagePosition,
     definition_text,
     find_one,
-    find_page,
     is_latest,
     note_change,
     read_definition,
@@ -20,11 +17,28 @@ from tallybook.storage.definition_rows import (
     write_over,
     written_at,
 )
+from tallybook.storage.pages import ListedTable, Page, PageRequest, Place, SortKey, sorted_text
+
+LISTED = ListedTable(
+    sorts={
+        "id": tables.price_plan.c.plan_id,
+        "name": sorted_text(tables.price_plan.c.name),
+        "created_at": tables.price_plan.c.created_at,
+        "updated_at": tables.price_plan.c.updated_at,
+    },
+    order=(SortKey("updated_at", descending=True), SortKey("id")),
+    searched=(tables.price_plan.c.name,),
+)
 
 
 def add_price_plan(connection: Connection, organisation_id: str, plan: PricePlan, *, now: datetime) -> None:
     """Add a plan. Raises `Conflict` when its name is taken."""
     check_plan_name_is_free(connection, organisation_id, plan.name)
+    add_plan_version(connection, organisation_id, plan, now=now)
+
+
+def add_plan_version(connection: Connection, organisation_id: str, plan: PricePlan, *, now: datetime) -> None:
+    """Add a version of a plan, by the name that the plan has."""
     connection.execute(
         insert(tables.price_plan).values(
             organisation_id=organisation_id,
@@ -69,6 +83,30 @@ def price_plan(
     return found.definition if found else None
 
 
+def plan_charging_for(connection: Connection, organisation_id: str, item_id: str, *, today: date) -> str | None:
+    """The name of a price plan that has a card for the item, and is active or bills an account today or later.
+
+    An item is a usage meter or an add-on.
+    """
+    plan, schedule = tables.price_plan.c, tables.pricing_schedule.c
+    bills = (
+        select(schedule.plan_id)
+        .where(
+            schedule.organisation_id == plan.organisation_id,
+            schedule.plan_id == plan.plan_id,
+            schedule.plan_version == plan.version,
+            schedule.end_date > today.isoformat(),
+        )
+        .exists()
+    )
+    query = select(plan.name).where(
+        plan.organisation_id == organisation_id,
+        plan.definition.contains(f'"{item_id}"', autoescape=True),  # ids of items are ours, and never escaped
+        or_(plan.status == PricePlanStatus.ACTIVE.value, bills),
+    )
+    return connection.scalar(query.limit(1))
+
+
 def count_price_plans(connection: Connection, organisation_id: str) -> int:
     """How many plans there are, versions not counted."""
     table = tables.price_plan
@@ -76,11 +114,9 @@ def count_price_plans(connection: Connection, organisation_id: str) -> int:
     return connection.scalar(query) or 0
 
 
-def list_price_plans(
-    connection: Connection, organisation_id: str, *, after: PagePosition | None, limit: int
-) -> Page[PricePlan]:
-    """A page of the plans in their latest versions, those changed last first."""
+def list_price_plans(connection: Connection, organisation_id: str, page: PageRequest[Place]) -> Page[PricePlan]:
+    """A page of the plans in their latest versions, normally those changed last first."""
     table = tables.price_plan
     query = select(table).where(table.c.organisation_id == organisation_id, is_latest(table, "plan_id"))
-    rows = find_page(connection, query, table, "plan_id", after=after, limit=limit)
+    rows = LISTED.page(connection, query, page)
     return Page(items=[read_definition(row["definition"], PricePlan) for row in rows.items], next=rows.next)
