@@ -8,6 +8,8 @@ import msgspec
 
 from tallybook.api.edge import Edge
 
+STALL_S = 30  # far longer than the limit that a test sets
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -48,17 +50,22 @@ class EdgeCaller:
         method: str = "POST",
         headers: Headers | None = None,
         pieces: Sequence[bytes] | None = None,
+        stalls: bool = False,
     ) -> Answer:
-        """Send a body, whole or in `pieces`; without `headers` with the key and nothing else."""
+        """Send a body, whole or in `pieces`; without `headers` with the key and nothing else.
+
+        A client that `stalls` says that more will follow, and sends nothing.
+        """
         if headers is None:
             headers = [("authorization", f"Bearer {self._key}")]
-        return self._runner.run(self._send(method, path, headers, [body] if pieces is None else list(pieces)))
+        sent = [body] if pieces is None else list(pieces)
+        return self._runner.run(self._send(method, path, headers, sent, stalls))
 
     def with_key(self, *more: tuple[str, str]) -> Headers:
         """Headers with the key and some more."""
         return [("authorization", f"Bearer {self._key}"), *more]
 
-    async def _send(self, method: str, path: str, headers: Headers, pieces: list[bytes]) -> Answer:
+    async def _send(self, method: str, path: str, headers: Headers, pieces: list[bytes], stalls: bool) -> Answer:
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -77,10 +84,12 @@ class EdgeCaller:
         sent: list[MutableMapping[str, Any]] = []
 
         async def receive() -> MutableMapping[str, Any]:
+            if not pieces and stalls:
+                await asyncio.sleep(STALL_S)
             if not pieces:
                 return {"type": "http.disconnect"}
             piece = pieces.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+            return {"type": "http.request", "body": piece, "more_body": bool(pieces) or stalls}
 
         async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)

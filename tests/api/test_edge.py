@@ -308,3 +308,20 @@ def test_stopping_server_is_503(caller: EdgeCaller, embedded: Embedded) -> None:
     edge.close()
     assert_refused(stopping.ingest(event()), 503)
     stopping.close()
+
+
+# ---- bodies that do not arrive -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/ingest", "/customers", "/metrics"])
+def test_body_that_does_not_arrive_is_given_up(tmp_path: Path, path: str) -> None:
+    """After the time that a body may take the answer is 400, on the routes of the catalogue as on those of events."""
+    embedded = Embedded(tmp_path, body_read_timeout_s=1)
+    caller = calling(embedded, Scope.ADMIN)
+    try:
+        assert_refused(caller.send(path, b'{"id":', stalls=True), 400, code="BODY_TIMEOUT")
+        answer = caller.send("/customers", pieces=[b'{"id":', b"7}"])
+        assert "id" in assert_refused(answer, 400, code="INVALID_REQUEST")["message"]
+    finally:
+        caller.close()
+        embedded.close()

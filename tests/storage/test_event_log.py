@@ -154,6 +154,21 @@ def test_accepted_counts_events_by_organisation_and_hour(log: EventLog, clock: C
     assert log.accepted().last_position == last
 
 
+def test_receipts_are_one_organisations_hours(log: EventLog, clock: Clock) -> None:
+    """Accepted stays when a record is trimmed; waiting is what lies behind the position, within the hours."""
+    first = log.append([record(event_count=3), record(organisation_id="other", event_count=5)])
+    log.append([record(event_count=4)])
+    clock.now += MICROSECONDS_PER_HOUR
+    log.append([record(event_count=7)])
+    found = log.receipts("org", start_hour=1, end_hour=3, behind=first)
+    assert (found.accepted, found.waiting) == ({1: 7, 2: 7}, {1: 4, 2: 7})
+    while log.trim(through=first):
+        pass
+    found = log.receipts("org", start_hour=1, end_hour=2, behind=0)
+    assert (found.accepted, found.waiting) == ({1: 7}, {1: 4})
+    assert log.receipts("third", start_hour=0, end_hour=9, behind=0).accepted == {}
+
+
 def test_received_through_never_promises_too_much(log: EventLog, clock: Clock) -> None:
     """Everything received before the instant has a position up to the given one, now and in all future."""
     assert log.received_through(0) == clock.now

@@ -37,6 +37,13 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     by_receipt: Mapping[tuple[str, int], int]
 
 
+class Receipts(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of one organisation by hour of receipt: all accepted ones, and those of them that wait to be metered."""
+
+    accepted: Mapping[int, int]
+    waiting: Mapping[int, int]
+
+
 class EventLog(Protocol):
     """The durable, ordered log of accepted request bodies; one partition of it."""
 
@@ -48,6 +55,9 @@ class EventLog(Protocol):
         the next. It does not promise that positions are without gaps.
         Raises `Busy` when the log cannot take the write now.
         """
+
+    def append_at_once(self, records: Sequence[Record]) -> int | None:
+        """The same without waiting for another writer: None when there is one, and then nothing is appended."""
 
     def read(self, *, after: int, records_max: int, bytes_max: int) -> Sequence[LoggedRecord]:
         """The records behind position `after`, in order, until a bound is reached; at least one if there is one."""
@@ -75,6 +85,12 @@ class EventLog(Protocol):
 
     def accepted(self) -> Accepted:
         """Events ever accepted, trimmed ones included, as of one moment."""
+
+    def receipts(self, organisation_id: str, *, start_hour: int, end_hour: int, behind: int) -> Receipts:
+        """What the organisation sent in the hours of receipt `[start_hour, end_hour)`, as of one moment.
+
+        Waiting is what lies behind the position `behind` and is not trimmed.
+        """
 
 
 class Lake(Protocol):

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tallybook.core.errors import Corrupt, TallybookError
+from tallybook.core.errors import Busy, Corrupt, TallybookError
 from tallybook.core.instant import MICROSECONDS_PER_HOUR
 from tallybook.storage.database import BUSY_TIMEOUT_S, translated
-from tallybook.storage.interfaces import Accepted, LoggedRecord, Record
+from tallybook.storage.interfaces import Accepted, LoggedRecord, Receipts, Record
 
 PAGE_BYTES = 16_384  # bodies of 300 KB: 535 a second with this, 350 with 4 KiB pages; small ones do not mind
 WAL_PAGES = 4_096  # 64 MiB: large enough that copying home is rare, small enough that it is short
@@ -67,17 +67,14 @@ class SqliteEventLog:
 
     def append(self, records: Sequence[Record]) -> int:
         with self._transaction() as connection:
-            received_at = self._now(connection)
-            connection.executemany(
-                "INSERT INTO record (organisation_id, received_at, event_count, format, body) VALUES (?, ?, ?, ?, ?)",
-                [(each.organisation_id, received_at, each.event_count, each.format, each.body) for each in records],
-            )
-            accepted: Counter[str] = Counter()
-            for each in records:
-                accepted[each.organisation_id] += each.event_count
-            hour = received_at // MICROSECONDS_PER_HOUR
-            connection.executemany(_ADD_ACCEPTED, [(name, hour, count) for name, count in accepted.items()])
-            return _last_position(connection)
+            return self._append(connection, records)
+
+    def append_at_once(self, records: Sequence[Record]) -> int | None:
+        try:
+            with self._transaction(busy_timeout_s=0) as connection:
+                return self._append(connection, records)
+        except _Occupied:
+            return None
 
     def read(self, *, after: int, records_max: int, bytes_max: int) -> list[LoggedRecord]:
         with self._connection() as connection:
@@ -133,10 +130,34 @@ class SqliteEventLog:
         by_receipt = {(organisation_id, hour): count for organisation_id, hour, count in rows}
         return Accepted(last_position=last_position, by_receipt=by_receipt)
 
+    def receipts(self, organisation_id: str, *, start_hour: int, end_hour: int, behind: int) -> Receipts:
+        hours = (start_hour, end_hour - 1)
+        with self._connection() as connection:
+            connection.execute("BEGIN")  # both from one snapshot
+            try:
+                accepted = connection.execute(_ACCEPTED, (organisation_id, *hours)).fetchall()
+                waiting = connection.execute(_WAITING, (behind, organisation_id, *hours)).fetchall()
+            finally:
+                connection.execute("COMMIT")
+        return Receipts(accepted=dict(accepted), waiting=dict(waiting))
+
     def changes_seen(self) -> int:
         """A number that differs after another connection has committed; cheap enough to ask often."""
         with self._connection() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _append(self, connection: sqlite3.Connection, records: Sequence[Record]) -> int:
+        received_at = self._now(connection)
+        connection.executemany(
+            "INSERT INTO record (organisation_id, received_at, event_count, format, body) VALUES (?, ?, ?, ?, ?)",
+            [(each.organisation_id, received_at, each.event_count, each.format, each.body) for each in records],
+        )
+        accepted: Counter[str] = Counter()
+        for each in records:
+            accepted[each.organisation_id] += each.event_count
+        hour = received_at // MICROSECONDS_PER_HOUR
+        connection.executemany(_ADD_ACCEPTED, [(name, hour, count) for name, count in accepted.items()])
+        return _last_position(connection)
 
     def _now(self, connection: sqlite3.Connection) -> int:
         """The clock, but never earlier than it was said to be before, by any process.
@@ -148,18 +169,19 @@ class SqliteEventLog:
         return row[0]
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self, busy_timeout_s: int = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
         try:
-            if not hasattr(self._threads, "connection"):
-                self._threads.connection = _open(self._path)
-            yield self._threads.connection
+            connections: dict[int, sqlite3.Connection] = self._threads.__dict__.setdefault("connections", {})
+            if busy_timeout_s not in connections:
+                connections[busy_timeout_s] = _open(self._path, busy_timeout_s)
+            yield connections[busy_timeout_s]
         except sqlite3.Error as error:
             raise translated(error) from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, busy_timeout_s: int = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
+        with self._connection(busy_timeout_s) as connection:
+            _begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -169,8 +191,8 @@ class SqliteEventLog:
                 raise
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+def _open(path: Path, busy_timeout_s: int) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout_s)
     for pragma in (
         f"page_size = {PAGE_BYTES}",
         "journal_mode = WAL",
@@ -179,6 +201,19 @@ def _open(path: Path) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+class _Occupied(Busy):
+    """Somebody else is writing, and nothing of ours is written."""
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise _Occupied(f"the event log is being written: {error}") from error
+        raise
 
 
 def _last_position(connection: sqlite3.Connection) -> int:
@@ -212,4 +247,11 @@ def _logged(row: tuple[int, str, int, int, int, bytes]) -> LoggedRecord:
 _ADD_ACCEPTED = (
     "INSERT INTO accepted (organisation_id, received_hour, event_count) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET event_count = accepted.event_count + excluded.event_count"
+)
+_ACCEPTED = (
+    "SELECT received_hour, event_count FROM accepted WHERE organisation_id = ? AND received_hour BETWEEN ? AND ?"
+)
+_WAITING = (
+    f"SELECT received_at / {MICROSECONDS_PER_HOUR} AS hour, sum(event_count) FROM record "  # noqa: S608  # a constant
+    "WHERE position > ? AND organisation_id = ? AND hour BETWEEN ? AND ? GROUP BY hour"
 )
