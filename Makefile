@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install  ## Real events in, invoices out, checked by an independent calculation
-	$(RUN)/tallybook demo
+	$(RUN)/tallybook demo --invoices demo-invoices
 
 serve: install  ## Everything in one go, on ./tallybook-data
 	$(RUN)/tallybook serve

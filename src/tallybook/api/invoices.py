@@ -12,12 +12,23 @@ from typing import Annotated, Any
 import msgspec
 from litestar.params import FromPath, QueryParameter
 
+from tallybook.api.file_links import FileLinks, Links
 from tallybook.api.handling import Caller, Connected, NextToken, reading
 from tallybook.api.paging import Listing
 from tallybook.core.customer import Address
 from tallybook.core.decimals import ZERO, plain_text
+from tallybook.core.errors import Invalid
 from tallybook.core.instant import EPOCH
-from tallybook.core.invoice import BilledAccount, Invoice, InvoiceLine, InvoiceStatus, LineType, UsageLine, shown_amount
+from tallybook.core.invoice import (
+    BilledAccount,
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    InvoiceType,
+    LineType,
+    UsageLine,
+    shown_amount,
+)
 from tallybook.core.period import FOREVER, midnight
 from tallybook.core.pricing import Clamp, PricedSlab
 from tallybook.flows.bill import Billing
@@ -56,12 +67,6 @@ class InvoiceClass(Enum):
     """What kind of paper it is."""
 
     INVOICE = "INVOICE"
-
-
-class InvoiceType(Enum):
-    """What it is for: STANDARD is a cycle."""
-
-    STANDARD = "STANDARD"
 
 
 class FinalizingStatus(Enum):
@@ -138,6 +143,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     due_date: datetime
     generated_at: datetime | None = None
     updated_at: datetime
+    pdf_url: str | None = None
     total_amount: Decimal
     paid_amount: Decimal
     net_term_days: int
@@ -168,9 +174,11 @@ class ListInvoicesResponse(msgspec.Struct, frozen=True, kw_only=True, rename="ca
 def list_invoices(
     identity: Caller,
     dependencies: Connected,
+    file_links: Links,
     next_token: NextToken = None,
     status: Annotated[InvoiceStatus | None, QueryParameter(name="status")] = None,
     owner_id: Annotated[str | None, QueryParameter(name="owner_id", description="Account id.")] = None,
+    account_id: Annotated[str | None, QueryParameter(name="account_id", description="The same.")] = None,
     customer_id: Annotated[str | None, QueryParameter(name="customer_id")] = None,
     page_size: _PageSize = None,
     start_time: _StartTime = None,
@@ -183,7 +191,7 @@ def list_invoices(
         page_size=page_size,
         filters={
             "status": None if status is None else status.value,
-            "owner_id": owner_id,
+            "owner_id": _owner(owner_id, account_id),
             "customer_id": customer_id,
             "start_time": None if start_time is None else str(start_time),
             "end_time": None if end_time is None else str(end_time),
@@ -198,15 +206,17 @@ def list_invoices(
     )
     last = key_of(found[page.size - 1]) if len(found) > page.size else None
     return ListInvoicesResponse(
-        data=[summary_of(invoice) for invoice in found[: page.size]],
+        data=[summary_of(invoice, file_links) for invoice in found[: page.size]],
         next_token=_LISTING.token(dependencies, identity, page, last),
     )
 
 
 @reading("/invoices/{invoice_id:str}", operation_id="getInvoice", summary="Read an invoice", tag="Invoices")
-def get_invoice(invoice_id: FromPath[str], identity: Caller, dependencies: Connected) -> InvoiceResponse:
+def get_invoice(
+    invoice_id: FromPath[str], identity: Caller, dependencies: Connected, file_links: Links
+) -> InvoiceResponse:
     billing = Billing(dependencies.database)
-    return response_of(billing.invoice(identity.organisation_id, invoice_id, now=datetime.now(UTC)))
+    return response_of(billing.invoice(identity.organisation_id, invoice_id, now=datetime.now(UTC)), file_links)
 
 
 ROUTES = (list_invoices, get_invoice)
@@ -215,22 +225,22 @@ ROUTES = (list_invoices, get_invoice)
 # ---- shapes ------------------------------------------------------------------------------------------------------
 
 
-def summary_of(invoice: Invoice) -> InvoiceSummary:
+def summary_of(invoice: Invoice, links: FileLinks) -> InvoiceSummary:
     """The invoice as the list shows it."""
-    return InvoiceSummary(**_summary_fields(invoice))
+    return InvoiceSummary(**_summary_fields(invoice, links))
 
 
-def response_of(invoice: Invoice) -> InvoiceResponse:
+def response_of(invoice: Invoice, links: FileLinks) -> InvoiceResponse:
     """The invoice with its usage and its line tree."""
     return InvoiceResponse(
-        **_summary_fields(invoice),
+        **_summary_fields(invoice, links),
         auto_advance=True,
         usage_info=tuple(_usage_item(line) for line in invoice.usage),
         revenue_info=_line_item(invoice.revenue),
     )
 
 
-def _summary_fields(invoice: Invoice) -> dict[str, Any]:
+def _summary_fields(invoice: Invoice, links: FileLinks) -> dict[str, Any]:
     return {
         "id": invoice.invoice_id,
         "customer_id": invoice.account.customer_id,
@@ -239,7 +249,7 @@ def _summary_fields(invoice: Invoice) -> dict[str, Any]:
         "status": invoice.status,
         "finalizing_status": None if invoice.issued_at is None else FinalizingStatus.FINALIZED,
         "invoice_class": InvoiceClass.INVOICE,
-        "invoice_type": InvoiceType.STANDARD,
+        "invoice_type": invoice.invoice_type,
         "start_date": midnight(invoice.start_date),
         "end_date": midnight(invoice.end_date),
         "end_date_inclusive": midnight(invoice.end_date) - timedelta(days=1),
@@ -247,6 +257,7 @@ def _summary_fields(invoice: Invoice) -> dict[str, Any]:
         "due_date": midnight(invoice.due_date),
         "generated_at": invoice.issued_at,
         "updated_at": invoice.computed_at,
+        "pdf_url": links.pdf_url(invoice),
         "total_amount": invoice.total,
         "paid_amount": ZERO,
         "net_term_days": invoice.account.net_term_days,
@@ -283,18 +294,30 @@ def _usage_item(line: UsageLine) -> InvoiceLineItem:
 
 
 def _line_item(line: InvoiceLine) -> InvoiceLineItem:
-    slab = line.working
     return InvoiceLineItem(
         id=line.line_id,
         type=line.line_type,
         description=line.description,
-        value_per_quantity=None if slab is None else _plain(slab.rate),
+        value_per_quantity=_rate_of(line),
         quantity=None if line.quantity is None else _plain(line.quantity),
         units=line.amount.currency,
         value=shown_amount(line),
-        metadata=None if slab is None else _working_of(slab),
+        metadata=_metadata_of(line),
         line_items=tuple(_line_item(child) for child in line.lines),
     )
+
+
+def _rate_of(line: InvoiceLine) -> Decimal | None:
+    working = line.working or line.fee
+    return None if working is None else _plain(working.rate)
+
+
+def _metadata_of(line: InvoiceLine) -> dict[str, Any] | None:
+    if line.working is not None:
+        return _working_of(line.working)
+    if line.fee is not None and line.fee.days is not None:
+        return {"days": line.fee.days, "daysInCycle": line.fee.days_in_cycle}
+    return None
 
 
 def _working_of(slab: PricedSlab) -> dict[str, Any]:
@@ -314,6 +337,13 @@ def _working_of(slab: PricedSlab) -> dict[str, Any]:
 def _plain(value: Decimal) -> Decimal:
     """The same number, without an exponent and without zeros at its end."""
     return Decimal(plain_text(value))
+
+
+def _owner(owner_id: str | None, account_id: str | None) -> str | None:
+    """The account asked for; generation 2023-05 calls it `account_id`. Raises `Invalid` when both differ."""
+    if None not in (owner_id, account_id) and owner_id != account_id:
+        raise Invalid("owner_id and account_id are the same filter; send one of them")
+    return account_id if owner_id is None else owner_id
 
 
 def _filter_of(filters: Mapping[str, str]) -> InvoiceFilter:

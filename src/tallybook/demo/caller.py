@@ -33,6 +33,10 @@ class Caller:
     def get(self, path: str, **parameters: str) -> Any:
         return _decoded(self._answer("GET", path, params=parameters))
 
+    def content(self, path: str, **parameters: str) -> bytes:
+        """What is answered, as it is."""
+        return self._answer("GET", path, params=parameters).content
+
     def post(self, path: str, body: object = None) -> Any:
         return _decoded(self._answer("POST", path, json=body))
 

@@ -17,6 +17,7 @@ PLAN_NAME = "New York 2013"
 PLAN_FROM, PLAN_UNTIL = "2013-01-01", "2014-01-01"
 GRACE_DAYS = 3
 MINIMUM_COMMITMENT = 4000
+LETTERHEAD = ("Departures of New York", "A demo of Tallybook", "The flights are real, the prices are not")
 
 
 class Meter(Struct, frozen=True, kw_only=True):
@@ -165,6 +166,22 @@ def define_plan(caller: Caller, meter_names: Mapping[str, str]) -> str:
     )["id"]
     caller.post(f"/price_plans/{plan_id}/activate", {"currencies": [CURRENCY]})
     return plan_id
+
+
+def choose_letterhead(caller: Caller, organisation_id: str) -> None:
+    """What stands at the head of the printed invoices."""
+    caller.post(
+        "/settings",
+        {
+            "namespace": "TOGAI",
+            "id": "invoice_letterhead",
+            "name": "Letterhead",
+            "dataType": "STRING",
+            "value": "\n".join(LETTERHEAD),
+            "entityType": "ORGANIZATION",
+            "entityId": organisation_id,
+        },
+    )
 
 
 def attach_plan(caller: Caller, plan_id: str, account_ids: Iterable[str]) -> None:

@@ -50,12 +50,17 @@ class Summary(msgspec.Struct, kw_only=True):
 
 
 def run_demo(
-    screen: Screen, *, rows: int | None = None, keep: Path | None = None, calculation: Path = figures.CALCULATION
+    screen: Screen,
+    *,
+    rows: int | None = None,
+    keep: Path | None = None,
+    paper: Path | None = None,
+    calculation: Path = figures.CALCULATION,
 ) -> Summary:
     """Tell the whole story on a server of its own; whatever happens, its processes end and its folder goes.
 
-    `rows` takes only the first flights of the file, `keep` names an empty folder that stays, `calculation` is the
-    program whose figures the server's must equal.
+    `rows` takes only the first flights of the file, `keep` names an empty folder that stays, `paper` one for the
+    invoices as PDF, `calculation` is the program whose figures the server's must equal.
     """
     airlines = flights.airlines()
     screen.title("Every departure from New York's airports in 2013: metered, priced and billed by Tallybook")
@@ -69,7 +74,7 @@ def run_demo(
             key = server.command("keys", "create", "demo").strip()
             step.done = "tallybook keys create demo"
         with closing(Caller(server.url, key)) as caller:
-            return _Story(screen, server, caller, airlines, rows).tell(calculation)
+            return _Story(screen, server, caller, airlines, rows).tell(calculation, paper)
 
 
 def conclude(screen: Screen, summary: Summary) -> int:
@@ -116,7 +121,7 @@ class _Story:
         self._rows = rows
         self._summary = Summary()
 
-    def tell(self, calculation: Path) -> Summary:
+    def tell(self, calculation: Path, paper: Path | None) -> Summary:
         meter_names, plan_id = self._define()
         self._show_prices()
         self._send()
@@ -124,6 +129,8 @@ class _Story:
         self._bill()
         invoices, served = self._read(meter_names)
         self._show_month(invoices, served)
+        if paper is not None:
+            self._print(invoices, paper)
         self._show_year(served)
         self._show_balance()
         self._verify()
@@ -138,6 +145,7 @@ class _Story:
             meter_names = catalogue.define_schema_and_meters(self._caller)
             catalogue.define_airlines(self._caller, self._airlines)
             plan_id = catalogue.define_plan(self._caller, meter_names)
+            catalogue.choose_letterhead(self._caller, ORGANISATION)
             step.done = (
                 f"{len(self._airlines)} airlines, an event schema, {len(meter_names)} meters, a monthly price plan"
             )
@@ -235,6 +243,15 @@ class _Story:
                 for carrier in self._airlines
             ],
         )
+
+    def _print(self, invoices: list[dict[str, Any]], paper: Path) -> None:
+        with self._screen.step("printed", "the invoices as PDF, with their working") as step:
+            paper.mkdir(parents=True, exist_ok=True)
+            for invoice in invoices:
+                pdf = self._caller.content(f"/invoices/{invoice['id']}/pdf", working="true")
+                (paper / f"{invoice['startDate'][:7]} {invoice['ownerId']}.pdf").write_bytes(pdf)
+            step.done = f"{len(invoices)} invoices as PDF, with their working"
+            step.notes.append(f"in {paper.resolve()}")
 
     def _show_year(self, served: figures.Figures) -> None:
         self._screen.heading("The year 2013, and the airlines by what they owe")
