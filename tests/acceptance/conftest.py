@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import togai_client
+from official_client import api_client
 from rides import define_rides
 from running_server import RunningServer, running_server
 
@@ -27,3 +29,10 @@ def rides(server: RunningServer, key: str) -> httpx.Client:
     client = server.client(key)
     define_rides(client)
     return client
+
+
+@pytest.fixture
+def official(server: RunningServer, key: str, rides: httpx.Client) -> Iterator[togai_client.ApiClient]:
+    """The official client of a server on which the rides are defined."""
+    with api_client(server, key) as client:
+        yield client

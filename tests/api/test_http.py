@@ -106,7 +106,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing(client: Caller, monkeypatch
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("tallybook.flows.define.found_account", broken)
+    monkeypatch.setattr("tallybook.flows.define_accounts.found_account", broken)
     answer = client.client.get("/accounts/a1", headers={"X-API-Key": client.key})
     assert answer.status_code == 500
     assert answer.json()["code"] == "INTERNAL_ERROR"
@@ -258,7 +258,8 @@ def test_document_describes_requests_answers_and_errors(client: Caller) -> None:
     shape = create["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
     assert set(document["components"]["schemas"][shape]["required"]) == {"id", "name", "primaryEmail", "address"}
     parameters = {each["name"] for each in document["paths"]["/accounts"]["get"]["parameters"]}
-    assert parameters == {"nextToken", "pageSize"}
+    filters = {"account_id", "customer_id", "status", "invoice_currency"}
+    assert parameters == {"nextToken", "pageSize", "_search", "_sort"} | filters
     error = create["responses"]["400"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
     assert document["components"]["schemas"][error]["properties"]["message"]["maxLength"] == 500
 

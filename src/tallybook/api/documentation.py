@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from litestar import Controller, MediaType, Request, Router, get
+from litestar import Controller, Litestar, MediaType, Request, Router, get
+from litestar.handlers import HTTPRouteHandler
 
+from tallybook.api.generations import PROFILE_HEADER, described, profile_from
 from tallybook.api.ingest_document import with_ingest_routes
+from tallybook.core.setting import Profile
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -32,11 +35,12 @@ class Documentation(Controller):
 
     @get("/openapi.json", media_type=MediaType.JSON, sync_to_thread=False)
     def openapi_document(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
-        return with_ingest_routes(request.app.openapi_schema.to_schema())
+        named = request.headers.get(PROFILE_HEADER)
+        return document_of(request.app, None if named is None else profile_from(named))
 
     @get("/docs", media_type=MediaType.HTML, sync_to_thread=False)
     def readable_page(self, request: Request[Any, Any, Any]) -> str:
-        return readable_page(with_ingest_routes(request.app.openapi_schema.to_schema()))
+        return readable_page(document_of(request.app))
 
 
 class Unserved(Router):
@@ -44,6 +48,18 @@ class Unserved(Router):
 
     def register(self, value: object) -> list[Any]:
         return []
+
+
+def document_of(application: Litestar, profile: Profile | None = None) -> dict[str, Any]:
+    """The OpenAPI document of everything that is served, in the shapes of that profile; normally in the handlers'."""
+    document = with_ingest_routes(application.openapi_schema.to_schema())
+    generation = application.state.generations.get(profile)
+    return document if generation is None else described(document, generation, _handlers(application))
+
+
+def _handlers(application: Litestar) -> dict[str, HTTPRouteHandler]:
+    handlers = (handler for route in application.routes for handler in getattr(route, "route_handlers", ()))
+    return {handler.operation_id: handler for handler in handlers if isinstance(handler.operation_id, str)}
 
 
 def readable_page(document: dict[str, Any]) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tallybook.api.handling import ERRORS
+from tallybook.api.handling import ERRORS, credentials_for
 from tallybook.core import event
+from tallybook.core.credential import Scope
 from tallybook.core.decimals import DECIMAL_TEXT
 from tallybook.core.errors import MESSAGE_CHARACTERS_MAX
 
@@ -115,6 +116,7 @@ def _operation(
         "tags": ["Event Ingestion"],
         "requestBody": {**_content("", body), "required": True},
         "responses": responses,
+        "security": credentials_for(Scope.INGEST),
     }
 
 

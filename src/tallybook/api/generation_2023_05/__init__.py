@@ -1,0 +1,12 @@
+"""Generation 2023-05 of the interface: the shapes in which it reads and writes what ours says otherwise.
+
+What is written the same in both generations does not stand here; operations that it does not have are served as ever.
+"""
+
+from tallybook.api.generation_2023_05 import customers, definitions, events, invoices, plans
+from tallybook.api.generations import Generation
+
+GENERATION_2023_05 = Generation(
+    answers={**customers.ANSWERS, **definitions.ANSWERS, **events.ANSWERS, **invoices.ANSWERS, **plans.ANSWERS},
+    questions={**customers.QUESTIONS, **definitions.QUESTIONS, **plans.QUESTIONS},
+)
