@@ -1,6 +1,8 @@
 """The whole path without processes: log, metering, archive and reading over one folder, driven step by step."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,21 @@ from tallybook import assembly
 from tallybook.api.application import create_application
 from tallybook.api.handling import Dependencies
 from tallybook.config import Settings
+from tallybook.core.correction import CorrectionAction
 from tallybook.core.credential import Scope
 from tallybook.core.event import check_batch
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.flows.archive import Archive
 from tallybook.flows.authenticate import Authenticator
+from tallybook.flows.correct import Corrected, CorrectionRequest, Corrections
 from tallybook.flows.definitions import Definitions
 from tallybook.flows.judge import Judge
 from tallybook.flows.meter import Metering
+from tallybook.flows.new_ids import new_id
 from tallybook.flows.query import EventFilter, Events
+from tallybook.flows.reprocess import Reprocessing
+from tallybook.flows.run_jobs import JobRunner
+from tallybook.flows.targets import TargetFilter
 from tallybook.flows.verify import Verification
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.event_rows import EventRow
@@ -75,6 +83,59 @@ class Embedded:
     @property
     def events(self) -> Events:
         return assembly.events(self.settings, self.database)
+
+    @property
+    def corrections(self) -> Corrections:
+        """Corrections that are metered at once."""
+
+        def meter(position: int) -> bool:
+            self.meter()
+            return self.store.position(assembly.PARTITION) >= position
+
+        return Corrections(self.events, self.database, wait_until_metered=meter)
+
+    def correct(
+        self,
+        action: CorrectionAction,
+        *,
+        event: Mapping[str, Any] | None = None,
+        organisation_id: str = ORGANISATION,
+        correction_id: str | None = None,
+        **wanted: Any,
+    ) -> list[Corrected]:
+        """Correct the first events that match."""
+        text = None if event is None else msgspec.json.encode(event).decode()
+        request = CorrectionRequest(action=action, wanted=TargetFilter(**wanted), event=text)
+        return self.corrections.correct(organisation_id, request, correction_id=correction_id or new_id("test"))
+
+    @property
+    def jobs(self) -> JobRunner:
+        return JobRunner(self.database, self.events, self.corrections, clock=now_microseconds)
+
+    def run_jobs(self) -> None:
+        """Start what waits for its account, and run every job that can go on."""
+        Reprocessing(self.database, self.log).look()
+        while self.jobs.run_piece():
+            pass
+
+    @contextmanager
+    def metering_along(self) -> Iterator[None]:
+        """Meter in a thread whatever comes, as a metering process would."""
+        done = threading.Event()
+
+        def meter() -> None:
+            worker = self.new_metering()
+            while not done.wait(0.01):
+                while worker.meter_waiting():
+                    pass
+
+        thread = threading.Thread(target=meter)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def caller(self, organisation_id: str = ORGANISATION) -> TestClient[Any]:
         """A client of the catalogue and the reading routes, with a key that may do everything."""

@@ -9,10 +9,13 @@ from tallybook.flows import verify as flows_verify
 from tallybook.flows.archive import Archive, KeyExpiry
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.bill import Billing
+from tallybook.flows.correct import Corrections
 from tallybook.flows.definitions import Definitions
 from tallybook.flows.judge import Judge, Judging
 from tallybook.flows.meter import MeteredThrough, Metering
 from tallybook.flows.query import Events
+from tallybook.flows.reprocess import Reprocessing
+from tallybook.flows.run_jobs import JobRunner
 from tallybook.flows.verify import Verification
 from tallybook.storage import credentials
 from tallybook.storage.blocks import BlockStore
@@ -114,6 +117,16 @@ def events(settings: Settings, over: Database) -> Events:
         Catalog(over),
         partition=PARTITION,
     )
+
+
+def job_runner(settings: Settings) -> JobRunner:
+    over = database(settings)
+    found = events(settings, over)
+    return JobRunner(over, found, Corrections(found, over), clock=now_microseconds)
+
+
+def reprocessing(settings: Settings) -> Reprocessing:
+    return Reprocessing(database(settings), event_log(settings))
 
 
 def verify_usage(settings: Settings, on_rows: Callable[[int], None]) -> Verification:

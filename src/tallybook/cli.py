@@ -12,12 +12,13 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from tallybook import assembly, telemetry, workers
 from tallybook.config import Settings, read_settings
 from tallybook.core.credential import Scope
 from tallybook.core.errors import Invalid, TallybookError
+from tallybook.core.role import Role
 from tallybook.demo import check_installed
 from tallybook.kernel import die_with
 from tallybook.supervise import serve as supervise
@@ -136,7 +137,10 @@ def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for; shown in lists.")],
     scope: Annotated[
         list[Scope] | None,
-        typer.Option("--scope", help="What it may do; may be repeated. Without it: ingest, read and write."),
+        typer.Option("--scope", help="What it may do; may be repeated. Without it and a role: ingest, read and write."),
+    ] = None,
+    role: Annotated[
+        Role | None, typer.Option("--role", help="What it may do besides, by the parts of the API.")
     ] = None,
     expires_in_days: Annotated[
         int | None, typer.Option("--expires-in-days", min=1, max=36_500, help="Without it, until it is revoked.")
@@ -147,9 +151,9 @@ def create_key(
     """Make an API key and print its secret, alone, on standard output. It is shown this once."""
     settings = read_settings(os.environ, data_dir=data_dir)
     assembly.prepare(settings)
-    scopes = scope or [Scope.INGEST, Scope.READ, Scope.WRITE]
+    scopes = scope or ([] if role else [Scope.INGEST, Scope.READ, Scope.WRITE])
     expires = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
-    typer.echo(assembly.authenticator(settings).create_key(organisation, name, scopes, expires))
+    typer.echo(assembly.authenticator(settings).create_key(organisation, name, scopes, expires, role))
 
 
 @verify.command("usage")
@@ -183,6 +187,7 @@ def demo(
         Path | None,
         typer.Option("--keep", "--data-dir", help="An empty or new folder for the data, which stays afterwards."),
     ] = None,
+    paper: Annotated[Path | None, typer.Option("--invoices", help="A folder for the invoices as PDF.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON; the story goes to standard error.")
     ] = False,
@@ -193,7 +198,7 @@ def demo(
     from tallybook.demo.screen import Screen
 
     screen = Screen(to_stderr=as_json)
-    summary = story.run_demo(screen, rows=rows, keep=keep)
+    summary = story.run_demo(screen, rows=rows, keep=keep, paper=paper)
     status = story.conclude(screen, summary)
     if as_json:
         typer.echo(msgspec.json.encode(summary))
@@ -211,26 +216,56 @@ def revoke_key(
     typer.echo(f"{key_id} is revoked", err=True)
 
 
+@keys.command("deactivate")
+def deactivate_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as `keys list` shows it.")],
+    organisation: Organisation = "default",
+    data_dir: DataDir = None,
+) -> None:
+    """Switch an API key off, with every token made with it, within two seconds; it can be switched on again."""
+    _switch_key(key_id, organisation, data_dir, on=False)
+
+
+@keys.command("activate")
+def activate_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as `keys list` shows it.")],
+    organisation: Organisation = "default",
+    data_dir: DataDir = None,
+) -> None:
+    """Switch an API key on again."""
+    _switch_key(key_id, organisation, data_dir, on=True)
+
+
+def _switch_key(key_id: str, organisation: str, data_dir: str | None, *, on: bool) -> None:
+    settings = read_settings(os.environ, data_dir=data_dir)
+    assembly.prepare_existing(settings)
+    key = assembly.authenticator(settings).switch_key(organisation, key_id, on=on)
+    typer.echo(f"{key_id} is {key.state(datetime.now(UTC)).lower()}", err=True)
+
+
 @keys.command("list")
 def list_keys(organisation: Organisation = "default", data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the API keys of an organisation; secrets are not stored, so they cannot be shown."""
     settings = read_settings(os.environ, data_dir=data_dir)
     assembly.prepare_existing(settings)
     now = datetime.now(UTC)
+    keys_found = assembly.authenticator(settings).keys(organisation)
     rows = [
         {
             "id": key.key_id,
             "name": key.name,
-            "state": key.state(now),
+            "state": key.state(now).lower(),
             "scopes": sorted(key.scopes),
+            "role": key.role or "",
             "createdAt": f"{key.created_at:%Y-%m-%d %H:%M}Z",
         }
-        for key in assembly.authenticator(settings).keys(organisation)
+        for key in keys_found
     ]
     if as_json:
         typer.echo(msgspec.json.encode(rows))
         return
-    table = Table("id", "name", "state", "scopes", "made at", box=None)
+    widest = max((len(key.key_id) for key in keys_found), default=0)
+    table = Table(Column("id", min_width=widest), "name", "state", "scopes", "role", "made at", box=None)
     for row in rows:
         table.add_row(*(", ".join(value) if isinstance(value, list) else str(value) for value in row.values()))
     Console().print(table)

@@ -28,6 +28,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, _whole(1, 65_535, "Port to listen on.")] = 8080
     workers: Annotated[int, _whole(1, 64, "API processes.")] = 1
+    public_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+            description="Address of the API as customers reach it, such as `https://billing.example.com`, for links to "
+            "files; empty takes the one that a request names.",
+        ),
+    ] = ""
     body_bytes_max: Annotated[
         int, _whole(1024, 256 * MEBIBYTE, "Largest request body of events, in bytes, as sent and after expanding gzip.")
     ] = 16 * MEBIBYTE

@@ -27,6 +27,9 @@ meter_seconds = Histogram(
 events_archived = Counter("tallybook_events_archived", "Events moved to the lake")
 archive_seconds = Histogram("tallybook_archive_seconds", "Time to move one piece to the lake", buckets=_BATCH_SECONDS)
 invoices_issued = Counter("tallybook_invoices_issued", "Invoices finalised")
+invoices_lacking_letters = Counter(
+    "tallybook_invoices_lacking_letters", "Invoices printed with letters that no font on this machine has"
+)
 worker_restarts = Counter("tallybook_worker_restarts", "Processes that died and were started again", ["worker"])
 internal_errors = Counter("tallybook_internal_errors", "Requests answered with 500")
 
@@ -80,6 +83,7 @@ def exposition(*more: Collector) -> bytes:
             events_archived,
             archive_seconds,
             invoices_issued,
+            invoices_lacking_letters,
             worker_restarts,
             internal_errors,
         ):

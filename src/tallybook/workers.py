@@ -18,6 +18,10 @@ from tallybook import assembly, telemetry
 from tallybook.config import Settings
 from tallybook.core.errors import Busy
 from tallybook.flows.archive import Archive, KeyExpiry
+from tallybook.flows.bill import Billing
+from tallybook.flows.meter import MeteredThrough
+from tallybook.flows.reprocess import Reprocessing
+from tallybook.flows.run_jobs import JobRunner
 from tallybook.interpreter import collect_garbage_rarely
 from tallybook.judge_process import JudgeProcess
 
@@ -116,18 +120,40 @@ def _archive_once(archive: Archive, expiry: KeyExpiry) -> None:
 
 
 def run_billing(settings: Settings) -> None:
-    """Issue the invoices of billing cycles as they become due, until told to stop."""
+    """Issue the invoices of billing cycles as they become due, and run jobs in between, until told to stop."""
     billing = assembly.billing(settings)
     metered = assembly.metered_through(settings)
+    reprocessing = assembly.reprocessing(settings)
+    jobs = assembly.job_runner(settings)
     stop = _stop_signal()
+    billed_at: float | None = None
     while not stop.is_set():
-        try:
-            through = metered.instant()
-            report = billing.close_due_cycles(as_of=through, metered_through=through)
-            telemetry.invoices_issued.inc(report.finalised)
-        except Busy as error:
-            telemetry.log.warning("billing waits: %s", error.message)
-        stop.wait(settings.bill_interval_s)
+        # Jobs come first: an event that waited for its account belongs on the invoice, if it still can be.
+        goes_on = _run_jobs_once(reprocessing, jobs)
+        if billed_at is None or time.monotonic() - billed_at >= settings.bill_interval_s:
+            billed_at = time.monotonic()
+            _bill_once(billing, metered)
+        if not goes_on:
+            stop.wait(min(LOOK_INTERVAL_S, settings.bill_interval_s))
+
+
+def _bill_once(billing: Billing, metered: MeteredThrough) -> None:
+    try:
+        through = metered.instant()
+        report = billing.close_due_cycles(as_of=through, metered_through=through)
+        telemetry.invoices_issued.inc(report.finalised)
+    except Busy as error:
+        telemetry.log.warning("billing waits: %s", error.message)
+
+
+def _run_jobs_once(reprocessing: Reprocessing, jobs: JobRunner) -> bool:
+    """Do one piece of a job; False when there is nothing to do, or it has to wait."""
+    try:
+        reprocessing.look()
+        return jobs.run_piece()
+    except Busy as error:
+        telemetry.log.warning("jobs wait: %s", error.message)
+        return False
 
 
 def _stop_signal() -> threading.Event:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -12,29 +12,55 @@ from litestar.types import ControllerRouterHandler
 from tallybook import __version__
 from tallybook.api import (
     accounts,
+    add_ons,
+    aliases,
+    api_keys,
     authentication,
+    corrections,
     customers,
     event_schemas,
     events,
+    files,
     invoices,
+    jobs,
+    licences,
+    metrics,
     operations,
     price_plans,
+    pricing_schedules,
+    reconciliation,
+    settings,
     usage_meters,
 )
+from tallybook.api.described_types import DecimalsAreNumbers, StructsSayMore
 from tallybook.api.documentation import Documentation, Unserved
 from tallybook.api.errors import answer_error
 from tallybook.api.exact_json import ExactBody, ExactResponse
+from tallybook.api.file_links import provide_file_links
+from tallybook.api.generation_2023_05 import GENERATION_2023_05
 from tallybook.api.handling import BODY_BYTES_MAX, Dependencies, provide_dependencies, provide_identity
+from tallybook.core.setting import Profile
 
 ROUTES: Sequence[ControllerRouterHandler] = (
     *authentication.ROUTES,
+    *api_keys.ROUTES,
     *customers.ROUTES,
     *accounts.ROUTES,
+    *aliases.ROUTES,
+    *add_ons.ROUTES,
     *event_schemas.ROUTES,
     *usage_meters.ROUTES,
+    *settings.ROUTES,
     *price_plans.ROUTES,
+    *pricing_schedules.ROUTES,
     *events.ROUTES,
+    *corrections.ROUTES,
+    *jobs.ROUTES,
+    *metrics.ROUTES,
+    *reconciliation.ROUTES,
     *invoices.ROUTES,
+    *files.ROUTES,
+    *licences.ROUTES,
     *operations.ROUTES,
 )
 
@@ -42,11 +68,14 @@ ROUTES: Sequence[ControllerRouterHandler] = (
 def create_application(dependencies: Dependencies, *, more_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     """The application over these dependencies; `more_routes` need not follow the pattern of `handling`."""
     return Litestar(
-        route_handlers=[Documentation, *ROUTES, *more_routes],
-        state=State({"dependencies": dependencies}),
+        # One router registers all methods of a path at once. One by one, the framework would wrap a path's earlier
+        # handlers in a thread again with each method that comes after, and the third layer is never awaited.
+        route_handlers=[Documentation, Router("/", route_handlers=[*ROUTES, *more_routes])],
+        state=State({"dependencies": dependencies, "generations": {Profile.TOGAI_2023_05: GENERATION_2023_05}}),
         dependencies={
             "dependencies": Provide(provide_dependencies, sync_to_thread=False),
             "identity": Provide(provide_identity, sync_to_thread=False),
+            "file_links": Provide(provide_file_links, sync_to_thread=False),
         },
         dto=ExactBody,
         return_dto=None,
@@ -54,6 +83,7 @@ def create_application(dependencies: Dependencies, *, more_routes: Sequence[Cont
         exception_handlers={Exception: answer_error},
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=_openapi(),
+        plugins=[DecimalsAreNumbers(), StructsSayMore()],
         logging_config=None,
         debug=False,
     )

@@ -35,6 +35,9 @@ EXACT = Context(
 
 ZERO = Decimal(0)
 
+QUOTIENT_DIGITS = 34
+"""Significant digits of a quotient, those of IEEE 754 decimal128, unless the dividend has more."""
+
 DECIMAL_TEXT = re.compile(rf"-?[0-9]{{1,{QUANTITY_DIGITS_MAX}}}(?:\.[0-9]{{1,{QUANTITY_DIGITS_MAX}}})?")
 """What a quantity looks like as text; use `fullmatch`. ASCII digits, no exponent, no leading plus."""
 
@@ -55,9 +58,29 @@ def within_quantity_bounds(value: Decimal) -> bool:
     return value.adjusted() < QUANTITY_DIGITS_MAX and exponent >= -QUANTITY_DIGITS_MAX
 
 
+def rounded_quotient(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """Divide, rounding half to even at `QUOTIENT_DIGITS` digits, or at as many as the dividend has if more.
+
+    Raises `ArithmeticError`: for a zero divisor, and beyond the exponents of `EXACT`.
+    """
+    if len(str(dividend)) <= QUOTIENT_DIGITS:  # the usual case, found fast: few characters are few digits
+        return _DIVISION.divide(dividend, divisor)
+    wider = _DIVISION.copy()
+    wider.prec = max(QUOTIENT_DIGITS, len(dividend.as_tuple().digits))
+    return wider.divide(dividend, divisor)
+
+
 def truncate_to(value: Decimal, *, places: int) -> Decimal:
     """Cut `value` toward zero to `places` digits after the point."""
     return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN, context=_ROUNDING)
 
 
 _ROUNDING = Context(prec=4096, Emax=999_999, Emin=-999_999, traps=[InvalidOperation, FloatOperation])
+
+_DIVISION = Context(
+    prec=QUOTIENT_DIGITS,
+    Emax=999_999,
+    Emin=-999_999,
+    rounding=ROUND_HALF_EVEN,
+    traps=[FloatOperation, InvalidOperation, DivisionByZero, Overflow],
+)

@@ -69,6 +69,8 @@ api_key = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
+    Column("role", Text),
+    Column("switched_off_at", BigInteger),
 )
 
 signing_key = Table(
@@ -86,8 +88,8 @@ definition_change = Table(
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=True),
     Column("organisation_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # event_schema | usage_meter | account | price_plan
-    Column("name", Text, nullable=False),  # schema name | the meter's schema name | account id | plan id
+    Column("kind", Text, nullable=False),  # event_schema | usage_meter | account | price_plan | setting
+    Column("name", Text, nullable=False),  # schema name | the meter's schema name | account id | plan id | place
     Column("changed_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -102,6 +104,7 @@ customer = Table(
     Column("definition", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
 )
 
 account = Table(
@@ -115,6 +118,8 @@ account = Table(
     Column("definition", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("currency", Text, nullable=False, server_default=""),
     Index("account_by_customer", "organisation_id", "customer_id"),
 )
 
@@ -126,7 +131,44 @@ account_alias = Table(
     Column("effective_from", BigInteger, primary_key=True),
     Column("effective_until", BigInteger, nullable=False),  # exclusive
     Column("account_id", Text, nullable=False),
+    Column("alias_id", Text, nullable=False, server_default=""),
+    Column("created_at", BigInteger, nullable=False, server_default="0"),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
     Index("account_alias_by_account", "organisation_id", "account_id"),
+)
+
+alias = Table(
+    "alias",
+    metadata,
+    _organisation(),
+    Column("value", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+customer_contact = Table(
+    "customer_contact",
+    metadata,
+    _organisation(),
+    Column("username", Text, primary_key=True),
+    Column("customer_id", Text, nullable=False),
+    Column("preferred_username", Text),
+    Column("name", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("organisation_id", "preferred_username", name="customer_contact_preferred_username"),
+    Index("customer_contact_by_customer", "organisation_id", "customer_id"),
+)
+
+add_on = Table(
+    "add_on",
+    metadata,
+    _organisation(),
+    Column("add_on_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
 )
 
 event_schema = Table(
@@ -183,6 +225,24 @@ pricing_schedule = Table(
     Column("plan_id", Text, nullable=False),
     Column("plan_version", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("override", Text),  # what the account has different from the plan, as JSON
+    Index("pricing_schedule_by_plan", "organisation_id", "plan_id"),
+)
+
+setting = Table(
+    "setting",
+    metadata,
+    _organisation(),
+    Column("namespace", Text, primary_key=True),
+    Column("setting_id", Text, primary_key=True),
+    Column("entity_type", Text, primary_key=True),
+    Column("entity_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("data_type", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("setting_by_entity", "organisation_id", "entity_type", "entity_id"),
 )
 
 # ---- events and usage ------------------------------------------------------------------------------------------
@@ -227,6 +287,18 @@ usage = Table(
     sqlite_with_rowid=False,
 )
 
+usage_value = Table(
+    "usage_value",
+    metadata,
+    _organisation(),
+    Column("account_id", Text, primary_key=True),
+    Column("meter_id", Text, primary_key=True),
+    Column("event_hour", Integer, primary_key=True, autoincrement=False),
+    Column("value", Text, primary_key=True),  # as `core.aggregation` writes it, compared byte by byte
+    Column("event_count", BigInteger, nullable=False),  # events that left this value; a row of none is deleted
+    sqlite_with_rowid=False,
+)
+
 event_count = Table(
     "event_count",
     metadata,
@@ -240,6 +312,16 @@ event_count = Table(
     sqlite_with_rowid=False,
 )
 
+verdict_count = Table(
+    "verdict_count",
+    metadata,
+    _organisation(),
+    Column("received_hour", Integer, primary_key=True, autoincrement=False),
+    Column("status", Text, primary_key=True),
+    Column("event_count", BigInteger, nullable=False),  # the sum of `event_count` over accounts, schemas, event hours
+    sqlite_with_rowid=False,
+)
+
 event_block = Table(
     "event_block",
     metadata,
@@ -250,6 +332,61 @@ event_block = Table(
     Column("format", Integer, nullable=False),
     Column("metered_at", BigInteger, nullable=False),
     Column("rows", LargeBinary, nullable=False),  # Arrow IPC stream, zstd
+)
+
+reversal = Table(
+    "reversal",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),  # of the event that is reverted
+    Column("event_index", Integer, primary_key=True, autoincrement=False),
+    Column("organisation_id", Text, nullable=False),
+    Column("correction_id", Text, nullable=False),
+    Column("action", Text, nullable=False),  # UNDO | REDO | REDO_EVENT
+    Column("reverted_by", BigInteger, nullable=False),  # the position of the correction
+    Column("replaced_by", Integer),  # the index, at that position, of the event ingested in its place
+    Column("reverted_at", BigInteger, nullable=False),
+    Index("reversal_by_place", "organisation_id", "position", "event_index"),
+    sqlite_with_rowid=False,
+)
+
+# ---- jobs ------------------------------------------------------------------------------------------------------
+
+job = Table(
+    "job",
+    metadata,
+    _organisation(),
+    Column("job_id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("request", Text, nullable=False),  # what is to be done, as JSON
+    Column("progress", Text),  # where the search for its entries goes on, as JSON
+    Column("reason", Text),  # why it failed
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
+    Index("job_by_status", "status", "created_at"),
+)
+
+job_entry = Table(
+    "job_entry",
+    metadata,
+    _organisation(),
+    Column("job_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("entity_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Index("job_entry_by_status", "organisation_id", "job_id", "status", "number"),
+    sqlite_with_rowid=False,
+)
+
+change_reader = Table(
+    "change_reader",
+    metadata,
+    Column("name", Text, primary_key=True),  # who follows the list of definition changes
+    Column("version", Integer, nullable=False),  # the last change that it has dealt with
 )
 
 # ---- money -----------------------------------------------------------------------------------------------------
@@ -271,6 +408,34 @@ invoice = Table(
     Column("inputs", Text, nullable=False),  # usage rows and definition versions it was computed from, as JSON
     Column("inputs_hash", LargeBinary, nullable=False),  # SHA-256 of `inputs`
     Column("issued_at", BigInteger, nullable=False),
-    UniqueConstraint("organisation_id", "account_id", "start_date", name="invoice_account_cycle"),
+    Column("invoice_type", Text, nullable=False, server_default="STANDARD"),
+    UniqueConstraint("organisation_id", "account_id", "start_date", "invoice_type", name="invoice_account_cycle"),
     Index("invoice_by_start", "organisation_id", "start_date"),
+)
+
+licence_update = Table(
+    "licence_update",
+    metadata,
+    Column("update_id", Integer, primary_key=True, autoincrement=True),
+    Column("organisation_id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("add_on_id", Text, nullable=False),
+    Column("effective_from", BigInteger, nullable=False),
+    Column("idempotency_key", Text),
+    Column("held", ExactDecimal, nullable=False),  # what the account holds after the update
+    Column("definition", Text, nullable=False),
+    UniqueConstraint("organisation_id", "idempotency_key", name="licence_update_key"),
+    Index("licence_update_by_account", "organisation_id", "account_id", "add_on_id", "effective_from"),
+)
+
+advance_charge = Table(
+    "advance_charge",
+    metadata,
+    _organisation(),
+    Column("account_id", Text, primary_key=True),
+    Column("start_date", Text, primary_key=True),  # of the cycle that is charged in advance
+    Column("add_on_id", Text, primary_key=True),
+    Column("invoice_id", Text, primary_key=True),  # the invoice that charged it
+    Column("amount", ExactDecimal, nullable=False),  # exact, not cut; below zero in a correction
+    sqlite_with_rowid=False,
 )
