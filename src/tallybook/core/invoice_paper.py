@@ -12,9 +12,7 @@ from enum import Enum
 import msgspec
 
 from tallybook.core.customer import Address
-from tallybook.core.decimals import plain_text
 from tallybook.core.errors import TooLarge
-from tallybook.core.fixed_fee import FeeWorking
 from tallybook.core.invoice import (
     BilledAccount,
     Invoice,
@@ -24,11 +22,10 @@ from tallybook.core.invoice import (
     shown_amount,
     spaced_text,
 )
+from tallybook.core.invoice_words import days_words, lines_of, multiplier, rate_text, working_words
 from tallybook.core.letterhead import Letterhead
-from tallybook.core.money import minor_unit_digits
 from tallybook.core.period import Window, spelled_day, spelled_days
-from tallybook.core.pricing import Clamp, PricedSlab
-from tallybook.core.rate_card import PriceType
+from tallybook.core.pricing import PricedSlab
 
 UNBROKEN_CHARACTERS_MAX = 28  # longer words and numbers may be broken anywhere, or they would leave the page
 ROWS_MAX = 5_000  # a hundred pages, which take ten seconds; 50 cards of 10 slabs have a tenth of it
@@ -221,7 +218,7 @@ def _verdict(invoice: Invoice) -> tuple[str, str, str]:
 
 
 def _rows(revenue: InvoiceLine, *, working: bool) -> Iterator[PaperRow]:
-    sections = [line for line in _lines_of(revenue) if line.line_type in _SECTIONS and line.lines]
+    sections = [line for line in lines_of(revenue) if line.line_type in _SECTIONS and line.lines]
     for section in sections:
         if len(sections) > 1:
             yield PaperRow(kind=RowKind.SECTION, description=printed(section.description))
@@ -248,45 +245,17 @@ def _only_slab(line: InvoiceLine) -> PricedSlab | None:
 def _row(line: InvoiceLine, kind: RowKind, depth: int, *, slab: PricedSlab | None) -> PaperRow:
     description, quantity, rate = line.description, line.quantity, None
     if (slab := line.working or slab) is not None:
-        description, quantity, rate = description + _working_words(slab), _multiplier(slab), slab.rate
+        description, quantity, rate = description + working_words(slab), multiplier(slab), slab.rate
     elif line.fee is not None:
-        description, quantity, rate = description + _days_words(line.fee), Decimal(1), line.fee.rate
+        description, quantity, rate = description + days_words(line.fee), Decimal(1), line.fee.rate
     return PaperRow(
         kind=kind,
         depth=depth,
         description=printed(description),
         quantity="" if quantity is None else _breakable(spaced_text(quantity)),
-        rate="" if rate is None else _breakable(_rate_text(rate, line.amount.currency)),
+        rate="" if rate is None else _breakable(rate_text(rate, line.amount.currency)),
         amount=_amount_text(line),
     )
-
-
-def _working_words(slab: PricedSlab) -> str:
-    words = ""
-    if slab.price_type is PriceType.FLAT:
-        words = ", flat fee"
-    if slab.package_size is not None:
-        words = f", {spaced_text(slab.quantity)} in packages of {spaced_text(slab.package_size)}"
-    if slab.clamp is not None:
-        words += ", minimum applied" if slab.clamp is Clamp.MINIMUM else ", maximum applied"
-    return words
-
-
-def _days_words(fee: FeeWorking) -> str:
-    return "" if fee.days is None else f", {fee.days} of {fee.days_in_cycle} days"
-
-
-def _multiplier(slab: PricedSlab) -> Decimal:
-    """What the rate is multiplied by."""
-    if slab.price_type is PriceType.FLAT:
-        return Decimal(1)
-    return slab.quantity if slab.packages is None else slab.packages
-
-
-def _rate_text(rate: Decimal, currency: str) -> str:
-    """The rate with at least the currency's digits after the point, and as many as it has."""
-    digits_given = len(plain_text(rate).partition(".")[2])
-    return format(rate, f",.{max(digits_given, minor_unit_digits(currency))}f")
 
 
 def _amount_text(line: InvoiceLine) -> str:
@@ -342,9 +311,3 @@ def _is_cut(line: InvoiceLine, *, working: bool) -> bool:
     """Whether an amount that is shown is not the whole amount."""
     shown = [child for child in line.lines if working or child.line_type not in _WORKING]
     return shown_amount(line) != line.amount.amount or any(_is_cut(child, working=working) for child in shown)
-
-
-def _lines_of(line: InvoiceLine) -> Iterator[InvoiceLine]:
-    yield line
-    for child in line.lines:
-        yield from _lines_of(child)

@@ -1,16 +1,13 @@
 """An invoice as text that a bookkeeper can check with a pocket calculator: on each line, quantity × rate = amount."""
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from functools import reduce
 from typing import NamedTuple
 
-from tallybook.core.decimals import plain_text
-from tallybook.core.fixed_fee import FeeWorking
+from tallybook.core.decimals import EXACT, ZERO
 from tallybook.core.invoice import Invoice, InvoiceLine, InvoiceStatus, LineType, shown_amount, spaced_text
-from tallybook.core.money import minor_unit_digits
+from tallybook.core.invoice_words import days_words, lines_of, multiplier, rate_text, working_words
 from tallybook.core.period import Window, spelled_day, spelled_days
-from tallybook.core.pricing import Clamp, PricedSlab
-from tallybook.core.rate_card import PriceType
 
 _WIDTH_MIN = 80
 _COLUMN_GAP = "   "
@@ -103,13 +100,13 @@ def _row(line: InvoiceLine, depth: int) -> _Row:
     amount = _amount_text(line)
     if line.working is not None:
         return _Row(
-            f"{description}{_working_words(line.working)}",
-            spaced_text(_multiplier(line.working)),
-            _rate_text(line.working.rate, line.amount.currency),
+            f"{description}{working_words(line.working)}",
+            spaced_text(multiplier(line.working)),
+            rate_text(line.working.rate, line.amount.currency),
             amount,
         )
     if line.fee is not None:
-        return _Row(description + _days_words(line.fee), "1", _rate_text(line.fee.rate, line.amount.currency), amount)
+        return _Row(description + days_words(line.fee), "1", rate_text(line.fee.rate, line.amount.currency), amount)
     quantity = "" if line.quantity is None else f"{spaced_text(line.quantity)} {_had(line)}"
     return _Row(description, quantity, "", amount)
 
@@ -118,31 +115,9 @@ def _had(line: InvoiceLine) -> str:
     return "held" if line.line_type in _HELD else "used"
 
 
-def _working_words(slab: PricedSlab) -> str:
-    words = ""
-    if slab.price_type is PriceType.FLAT:
-        words = ", flat fee"
-    if slab.package_size is not None:
-        words = f", {spaced_text(slab.quantity)} in packages of {spaced_text(slab.package_size)}"
-    if slab.clamp is not None:
-        words += ", minimum applied" if slab.clamp is Clamp.MINIMUM else ", maximum applied"
-    return words
-
-
-def _days_words(fee: FeeWorking) -> str:
-    return "" if fee.days is None else f", {fee.days} of {fee.days_in_cycle} days"
-
-
-def _multiplier(slab: PricedSlab) -> Decimal:
-    """What the rate is multiplied by."""
-    if slab.price_type is PriceType.FLAT:
-        return Decimal(1)
-    return slab.quantity if slab.packages is None else slab.packages
-
-
 def _ending(invoice: Invoice) -> list[_Row]:
     rows = []
-    for line in _lines_of(invoice.revenue):
+    for line in lines_of(invoice.revenue):
         if line.line_type is LineType.TRUE_UP_AMOUNT:
             rows += [_Row(f"True-up: {line.description}", amount=_amount_text(line))]
         if line.line_type in (LineType.SUB_TOTAL_AMOUNT, LineType.TOTAL_ADVANCED_FEES):
@@ -152,14 +127,8 @@ def _ending(invoice: Invoice) -> list[_Row]:
 
 def _lines_differ_from_total(revenue: InvoiceLine) -> bool:
     """Whether adding up what stands at the innermost lines gives another figure than the total that stands."""
-    shown = sum((shown_amount(line) for line in _lines_of(revenue) if not line.lines), start=Decimal(0))
+    shown = reduce(EXACT.add, (shown_amount(line) for line in lines_of(revenue) if not line.lines), ZERO)
     return shown != shown_amount(revenue)
-
-
-def _lines_of(line: InvoiceLine) -> Iterator[InvoiceLine]:
-    yield line
-    for child in line.lines:
-        yield from _lines_of(child)
 
 
 def _columns(rows: Sequence[_Row], widths: Sequence[int]) -> Iterator[str]:
@@ -174,9 +143,3 @@ def _both_ends(left: str, right: str, width: int) -> str:
 
 def _amount_text(line: InvoiceLine) -> str:
     return format(shown_amount(line), ",f")
-
-
-def _rate_text(rate: Decimal, currency: str) -> str:
-    """The rate with at least the currency's digits after the point, and as many as it has."""
-    digits_given = len(plain_text(rate).partition(".")[2])
-    return format(rate, f",.{max(digits_given, minor_unit_digits(currency))}f")
