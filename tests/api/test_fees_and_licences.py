@@ -137,6 +137,14 @@ def test_updates_say_what_is_held_after_them(client: Caller, seat_id: str) -> No
     assert client.get("/license_updates", account_id="c2")["data"] == []
 
 
+def test_an_archived_account_takes_no_update(client: Caller, seat_id: str) -> None:
+    """Nobody would ever be billed for it."""
+    client.send("DELETE", "/customers/c1", 200)
+    refused = client.post("/license_updates", change(seat_id), status=400)
+    assert refused["code"] == "ACCOUNT_ARCHIVED"
+    assert client.get("/license_updates")["data"] == []
+
+
 def test_metadata_can_be_replaced(client: Caller, seat_id: str) -> None:
     client.post("/license_updates", change(seat_id, effectiveFrom="2024-01-16T00:00:00Z"), status=200)
     body = {"accountId": "c1", "effectiveFrom": "2024-01-16T00:00:00Z", "metadata": {"order": "17"}}

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection
 
+from tallybook.core.account import check_not_archived
 from tallybook.core.add_on import AddOnType
 from tallybook.core.errors import Conflict, Invalid, NotFound
 from tallybook.core.licence import (
@@ -24,7 +25,7 @@ from tallybook.storage.licences import LicenceEntry, updates_in
 def update_licence(database: Database, organisation_id: str, update: LicenceUpdate) -> LicenceEntry:
     """Add the update; sent again with its idempotency key, it changes nothing. Raises `Invalid` or `Conflict`.
 
-    It may take effect in the past, but on no day that a finalised invoice covers.
+    It may take effect in the past, but on no day that a finalised invoice covers. An archived account takes none.
     """
     with database.write() as connection:
         return put_update(connection, organisation_id, update)
@@ -61,8 +62,10 @@ def edit_metadata(
 
 
 def _check_known(connection: Connection, organisation_id: str, update: LicenceUpdate) -> None:
-    if accounts.account(connection, organisation_id, update.account_id) is None:
+    account = accounts.account(connection, organisation_id, update.account_id)
+    if account is None:
         raise Invalid(f"accountId: no account {update.account_id!r}", code="UNKNOWN_ACCOUNT")
+    check_not_archived(account)
     add_on = add_ons.find_add_on(connection, organisation_id, update.add_on_id)
     if add_on is None or add_on.definition.type is not AddOnType.LICENSE:
         raise Invalid(f"licenseId: no add-on {update.add_on_id!r} of type LICENSE", code="UNKNOWN_ADD_ON")
