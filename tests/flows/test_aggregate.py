@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import catalogue_samples as samples
 import pytest
@@ -19,13 +18,6 @@ from tallybook.storage.usage import rows_by_meter
 
 END = EPOCH.replace(year=2030)
 CITY = {"computation": '{"var":"dimensions.city"}', "order": 1}
-
-
-@pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Embedded]:
-    made = Embedded(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

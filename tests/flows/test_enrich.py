@@ -1,7 +1,6 @@
 """Enrichment, booked usage and the organisation's dialect, from the event to its units and its trace."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import catalogue_samples as samples
@@ -20,13 +19,6 @@ FIELDS = [
     {"name": "kind", "type": "DIMENSION", "enrichmentType": "JSON_LOGIC", "value": KIND, "order": 2},
 ]
 DEPENDENCIES = [{"type": "SETTING", "key": "setting.USER.metres_per_km", "name": "metres per km"}]
-
-
-@pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Embedded]:
-    made = Embedded(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ GRACE = timedelta(days=3)
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Embedded]:
-    made = Embedded(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def catalogue(embedded: Embedded) -> Iterator[Caller]:
     """Schema `rides` with an active meter, and account `a1`, which has the alias `one`."""
     with embedded.caller() as client:

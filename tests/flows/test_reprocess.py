@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import catalogue_samples as samples
@@ -18,13 +17,6 @@ from tallybook.flows.reprocess import Reprocessing
 S = IngestionStatus
 HOUR = 3_600_000_000
 WINDOW = {"effectiveFrom": "2024-01-01", "effectiveUntil": "9999-01-01"}
-
-
-@pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Embedded]:
-    made = Embedded(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
