@@ -10,7 +10,6 @@ from api_caller import Caller
 from correction_samples import accept, add_plan, assert_sound, resting, statuses, usage
 from embedded import ORGANISATION, Embedded, distance, event
 
-from tallybook import assembly
 from tallybook.core.correction import CorrectionAction, CorrectionResult, EventPlace
 from tallybook.core.errors import Busy, Invalid, NotFound
 from tallybook.core.ingestion_status import IngestionStatus
@@ -214,54 +213,6 @@ def test_what_matches_nothing_is_not_found(embedded: Embedded, catalogue: Caller
         with pytest.raises(NotFound):
             embedded.correct(UNDO, organisation_id="umbrella", **wanted)
     assert list(usage(embedded).values()) == [("12.5", 1)]
-
-
-def issue_january(embedded: Embedded) -> None:
-    """Close the cycle of January."""
-    at = datetime(2024, 2, 10, tzinfo=UTC)
-    report = assembly.billing(embedded.settings).close_due_cycles(as_of=at, metered_through=at)
-    assert report.finalised == 1
-
-
-def test_a_closed_cycle_is_not_corrected(embedded: Embedded, catalogue: Caller) -> None:
-    """Its invoice is issued: neither taken from it nor added to it, however the correction was asked for."""
-    add_plan(catalogue)
-    embedded.clock.now = microseconds_since_1970(JANUARY)
-    accept(embedded, event("e1"), event("nobody", accountId="ghost"))
-    issue_january(embedded)
-    before = embedded.usage()
-    [refused] = embedded.correct(UNDO, event_id="e1")
-    assert refused.result == FAILED
-    assert "inv" in refused.reason
-    catalogue.post("/accounts/a1/add_aliases", {"accountAliases": [{"value": "ghost"}]})
-    [refused] = embedded.correct(REDO, event_id="nobody")
-    assert (refused.result, refused.row.status) == (FAILED, S.ACCOUNT_NOT_FOUND)
-    assert embedded.usage() == before
-    assert [each.result for each in embedded.correct(UNDO, event_id="nobody") if each.row.status == S.REVERTED] == [
-        REVERTED
-    ]
-    assert_sound(embedded)
-
-
-def test_a_cycle_that_is_closed_before_the_correction_is_metered_stays(embedded: Embedded, catalogue: Caller) -> None:
-    """The commit looks again: the event stays, and the one to be ingested again is a repeat of it."""
-    add_plan(catalogue)
-    embedded.clock.now = microseconds_since_1970(JANUARY)
-    accept(embedded, event("e1"))
-    before = embedded.usage()
-
-    def close_and_meter(position: int) -> bool:
-        issue_january(embedded)
-        embedded.meter()
-        return True
-
-    request = CorrectionRequest(action=REDO, wanted=TargetFilter(event_id="e1"))
-    corrections = Corrections(embedded.events, embedded.database, wait_until_metered=close_and_meter)
-    [refused] = corrections.correct(ORGANISATION, request, correction_id="late")
-    assert (refused.result, refused.row.status) == (FAILED, S.METERED)
-    assert embedded.usage() == before
-    assert statuses(embedded, "e1") == [S.DUPLICATE, S.METERED]
-    assert_sound(embedded)
 
 
 def test_grace_is_judged_by_the_first_receipt(embedded: Embedded, catalogue: Caller) -> None:

@@ -21,8 +21,9 @@ from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import microseconds_since_1970
 from tallybook.flows.authenticate import now_utc
 from tallybook.flows.correct import Corrected, CorrectionRequest, Corrections
+from tallybook.flows.correct_in_jobs import CorrectionJob, correction_job
 from tallybook.flows.new_ids import new_id
-from tallybook.flows.run_jobs import CorrectionJob, correction_job, start_job
+from tallybook.flows.run_jobs import start_job
 from tallybook.flows.targets import TargetFilter
 
 COMBINATIONS = (

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection
 
 from tallybook.core.correction import (
     BODY_CORRECTION,
@@ -34,7 +33,8 @@ from tallybook.flows.targets import TargetFilter, Targets
 from tallybook.storage.database import Database
 from tallybook.storage.event_rows import EventRow
 from tallybook.storage.interfaces import Record
-from tallybook.storage.reversals import Reverted, issued_invoice, issued_reason
+from tallybook.storage.late_usage import LateDay, billed_by
+from tallybook.storage.reversals import Reverted
 from tallybook.storage.usage import UsageStore
 
 METERING_TIMEOUT_S = 10  # a correction is metered within milliseconds, unless a backlog is in front of it
@@ -97,7 +97,7 @@ class Corrections:
         places = [_place(row) for row in rows]
         before = self._events.usage_store.reverted(places)
         done = {place for place, each in before.items() if each.correction_id == correction_id}
-        refused = self._refusals(organisation_id, request.action, [row for row in rows if _place(row) not in done])
+        refused = _refusals(request.action, [row for row in rows if _place(row) not in done])
         wanted = [row for row in rows if _place(row) not in done and _place(row) not in refused]
         if request.action is CorrectionAction.REDO_EVENT and len(wanted) > 1:
             raise Invalid(
@@ -105,7 +105,8 @@ class Corrections:
             )
         self._log(organisation_id, request, wanted, correction_id)
         after = self._events.usage_store.reverted(places)
-        return [self._corrected(row, after.get(_place(row)), request, correction_id, refused) for row in rows]
+        invoiced = self._invoiced(organisation_id, rows)
+        return [self._corrected(row, after.get(_place(row)), request, correction_id, refused, invoiced) for row in rows]
 
     def caught_up(self) -> bool:
         """Wait for a while until everything logged so far is metered; say whether it is."""
@@ -132,12 +133,17 @@ class Corrections:
         if position and not self._wait_until_metered(position):
             raise Busy("the correction is accepted, but not carried out yet; look at the events in a moment")
 
-    def _refusals(
-        self, organisation_id: str, action: CorrectionAction, rows: Sequence[EventRow]
-    ) -> dict[EventPlace, str]:
+    def _invoiced(self, organisation_id: str, rows: Sequence[EventRow]) -> dict[EventPlace, str]:
+        """The invoices that billed these events, by the places of those that were billed."""
+        metered = [row for row in rows if row.status == IngestionStatus.METERED and row.account_id is not None]
         with self._database.read() as connection:
-            reasons = {_place(row): _refusal(connection, organisation_id, action, row) for row in rows}
-        return {place: reason for place, reason in reasons.items() if reason is not None}
+            found = {
+                _place(row): billed_by(
+                    connection, LateDay(organisation_id, *day_of(row.account_id or "", row.event_time))
+                )
+                for row in metered
+            }
+        return {place: invoice_id for place, invoice_id in found.items() if invoice_id is not None}
 
     def _corrected(
         self,
@@ -146,29 +152,31 @@ class Corrections:
         request: CorrectionRequest,
         correction_id: str,
         refused: Mapping[EventPlace, str],
+        invoiced: Mapping[EventPlace, str],
     ) -> Corrected:
         [now] = self._events.marked([row])
         if taken_back is None or taken_back.correction_id != correction_id:
-            reason = refused.get(_place(row)) or self._late_refusal(row, taken_back)
+            reason = refused.get(_place(row)) or _refused_late(taken_back)
             return Corrected(row=now, result=CorrectionResult.FAILED, reason=reason)
         reason = "the event is reverted"
         if taken_back.replaced_by is not None:
             reason += f", and ingested again as {taken_back.replaced_by.reference_id}"
+        if _place(row) in invoiced:
+            reason += (
+                f"; invoice {invoiced[_place(row)]} billed it, so the account's next invoice settles the difference"
+            )
         return Corrected(row=now, result=result_of(request.action), reason=reason)
 
-    def _late_refusal(self, row: EventRow, taken_back: Reverted | None) -> str:
-        """Why the commit refused what was in order when it was asked for."""
-        if taken_back is not None:
-            return f"it was reverted before, by {taken_back.correction_id}"
-        return "the billing cycle of the event, or of the one in its place, was closed before"
+
+def _refusals(action: CorrectionAction, rows: Sequence[EventRow]) -> dict[EventPlace, str]:
+    reasons = {_place(row): refusal(action, IngestionStatus(row.status)) for row in rows}
+    return {place: reason for place, reason in reasons.items() if reason is not None}
 
 
-def _refusal(connection: Connection, organisation_id: str, action: CorrectionAction, row: EventRow) -> str | None:
-    reason = refusal(action, IngestionStatus(row.status))
-    if reason is not None or row.status != IngestionStatus.METERED or row.account_id is None:
-        return reason
-    invoice_id = issued_invoice(connection, organisation_id, [day_of(row.account_id, row.event_time)])
-    return None if invoice_id is None else issued_reason(invoice_id)
+def _refused_late(taken_back: Reverted | None) -> str:
+    """Why the commit refused what was in order when it was asked for."""
+    assert taken_back is not None, "nothing else is refused by the commit"
+    return f"it was reverted before, by {taken_back.correction_id}"
 
 
 def _apart(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:

@@ -118,6 +118,7 @@ class Definitions:
         self._schemas: dict[tuple[str, str], SchemaProgram | None] = {}
         self._accounts: dict[tuple[str, str], AccountCandidates] = {}
         self._booked: dict[tuple[str, str], SchemaProgram] = {}
+        self._late_usage: dict[str, int] = {}
 
     def refresh(self) -> int:
         """Forget what has changed since the last call; return the version everything read from now on has at least."""
@@ -150,6 +151,8 @@ class Definitions:
             }
         self._schemas = _of_others(self._schemas, with_settings)  # a setting may choose the dialect, or hold a rule
         self._booked = _of_others(self._booked, with_meters)
+        for organisation_id in with_settings:
+            self._late_usage.pop(organisation_id, None)
         return self._version
 
     def schemas(self, organisation_id: str, names: Collection[str]) -> dict[str, SchemaProgram | None]:
@@ -175,6 +178,13 @@ class Definitions:
             for reference in unknown:
                 self._accounts[organisation_id, reference] = AccountCandidates(reference, found.get(reference, ()))
         return {reference: self._accounts[organisation_id, reference] for reference in references}
+
+    def late_usage(self, organisation_id: str) -> int:
+        """How long after the grace of its cycle an event of the organisation is still metered, in microseconds."""
+        if organisation_id not in self._late_usage:
+            days = self._catalog.choices(organisation_id).late_usage_days
+            self._late_usage[organisation_id] = days * MICROSECONDS_PER_DAY
+        return self._late_usage[organisation_id]
 
     def _schema(self, organisation_id: str, name: str) -> SchemaProgram | None:
         key = (organisation_id, name)

@@ -24,6 +24,7 @@ from tallybook.flows.revert import (
 from tallybook.flows.verdict import METERED, event_key_of
 from tallybook.storage.event_rows import encode_block
 from tallybook.storage.interfaces import EventLog, LoggedRecord
+from tallybook.storage.late_usage import LateDay
 from tallybook.storage.reversals import Reversal
 from tallybook.storage.usage import (
     BatchContents,
@@ -124,6 +125,7 @@ class Judge:
         usage: dict[UsagePlace, tuple[Decimal, int]] = {}
         values: dict[tuple[UsagePlace, str], int] = {}
         counts: dict[CountPlace, int] = {}
+        late: set[LateDay] = set()
         tables = []
         for some in _pieces(records):
             piece = JudgedEvents(some, self._definitions, correction, plan_required=self._plan_required)
@@ -131,6 +133,7 @@ class Judge:
                 piece.take_places(correction, refused)
             for is_first, key in piece.take_keys(self.partition, first_contents, seen_before):
                 (keys if is_first else repeats).append(key)
+            late |= piece.late_days()
             piece.take_values(values)
             groups = piece.grouped()
             _add_usage(usage, groups)
@@ -156,6 +159,7 @@ class Judge:
             counts=[CountDelta(*place, count) for place, count in counts.items()],
             rows=encode_block(tables),
             row_count=sum(table.num_rows for table in tables),
+            late=sorted(late),
         )
         return _Judged(keys, repeats, contents, reverting)
 

@@ -38,9 +38,11 @@ from tallybook.flows.verdict import (
 )
 from tallybook.storage.event_rows import EventColumns
 from tallybook.storage.interfaces import LoggedRecord
+from tallybook.storage.late_usage import LateDay
 from tallybook.storage.reversals import Day
 from tallybook.storage.usage import EventKey, UsagePlace
 
+_LATE = "received after the grace period of its billing cycle; what it adds is billed with the account's next invoice"
 _NO_EVENT_ID = "the event has no id, and its schema has no template that makes one"
 
 Units = tuple[Decimal | None, ...]
@@ -71,6 +73,7 @@ class JudgedEvents:
         self._enrichments: dict[int, str] = {}
         self._contents: list[int] = []
         self._keys: list[bytes | None] = []
+        self._late: list[int] = []
         for record in records:
             self._judge(record)
 
@@ -102,6 +105,15 @@ class JudgedEvents:
                 zip(columns.status, columns.account_id, columns.event_time, strict=True)
             )
             if status == METERED and account_id is not None
+        }
+
+    def late_days(self) -> set[LateDay]:
+        """Whose usage the metered events that came after their grace add to, and on which days."""
+        if not self._late:
+            return set()
+        days = self.metered_days()
+        return {
+            LateDay(self._columns.organisation_id[number], *days[number]) for number in self._late if number in days
         }
 
     def take_keys(
@@ -270,9 +282,14 @@ class JudgedEvents:
                 return failed(IngestionStatus.ENRICHMENT_FAILED, error.message, account_id, schema)
             self._enrichments[len(self._made)] = trace
         deadline = account.deadline(event_time)
+        lateness = None
         if deadline is not None and received_at > deadline:
-            description = "received after the grace period of the billing cycle it belongs to"
-            return failed(IngestionStatus.PAST_GRACE_PERIOD, description, account_id, schema)
+            # The organisation of the record that is judged is the last one in the column.
+            if received_at > deadline + self._definitions.late_usage(self._columns.organisation_id[-1]):
+                description = "received after the grace period of the billing cycle it belongs to"
+                return failed(IngestionStatus.PAST_GRACE_PERIOD, description, account_id, schema)
+            lateness = _LATE
+            self._late.append(len(self._made))
         try:
             made = schema.units_of(quantities, dimensions)
         except MeterUnavailable as error:
@@ -287,7 +304,7 @@ class JudgedEvents:
         if deadline is None and self._plan_required:
             description = "the account has no price plan on the day of the event, and one is required"
             return NOT_METERED, description, account_id, schema, made
-        return METERED, None, account_id, schema, made
+        return METERED, lateness, account_id, schema, made
 
     def _mark_duplicate(self, place: int, first_content: int) -> None:
         same = "the same text" if self._contents[place] == first_content else "different text"

@@ -13,7 +13,7 @@ from tallybook.core.correction import CorrectionAction
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import MICROSECONDS_PER_HOUR, microseconds_since_1970
 from tallybook.flows.correct import CorrectionRequest
-from tallybook.flows.run_jobs import CorrectionJob, correction_job
+from tallybook.flows.correct_in_jobs import CorrectionJob, correction_job
 from tallybook.flows.targets import TargetFilter
 from tallybook.storage.accounts import accounts_by_reference
 from tallybook.storage.changes import DatedChange, changes_to_deal_with, dealt_with

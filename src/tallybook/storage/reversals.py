@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, and_, or_, select, tuple_
 
 from tallybook.core.correction import CorrectionAction, EventPlace
-from tallybook.core.invoice import InvoiceType
 from tallybook.storage.definition_rows import in_pieces
-from tallybook.storage.tables import event_key, invoice, reversal
+from tallybook.storage.late_usage import LateDay, note_late_usage
+from tallybook.storage.tables import event_key, reversal
 
 Day = tuple[str, date]
 """An account, and a day of its usage."""
@@ -40,9 +40,10 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reverted(msgspec.Struct, frozen=True, kw_only=True):
-    """That an event was taken back: by which correction, and which event was ingested in its place."""
+    """That an event was taken back: by which correction, at which log position, and which event came in its place."""
 
     place: EventPlace
+    reverted_by: int
     correction_id: str
     action: CorrectionAction
     replaced_by: EventPlace | None
@@ -52,15 +53,14 @@ class Reverted(msgspec.Struct, frozen=True, kw_only=True):
 def revert(connection: Connection, reversals: Sequence[Reversal], *, at: int) -> dict[EventPlace, str]:
     """Mark the events as taken back and free their ids; return those refused, with the reason.
 
-    Refused is what was taken back before, and what would change a cycle whose invoice is issued.
+    Refused is what was taken back before. What changes a cycle whose invoice is issued is noted for the next one.
     """
-    before = dict.fromkeys(reverted(connection, (each.place for each in reversals)), "it was reverted before")
-    issued = _with_issued_invoice(connection, reversals)
-    refused = {**issued, **before}
+    refused = dict.fromkeys(reverted(connection, (each.place for each in reversals)), "it was reverted before")
     for each in reversals:
         if each.place not in refused:
             _mark(connection, each, at)
             _free_id(connection, each)
+            note_late_usage(connection, [LateDay(each.organisation_id, *day) for day in each.days])
     return refused
 
 
@@ -105,30 +105,6 @@ def newest_reverted(
     return [_reverted(row) for row in connection.execute(query).mappings()]
 
 
-def issued_invoice(connection: Connection, organisation_id: str, days: Iterable[Day]) -> str | None:
-    """The id of an invoice that bills the usage of one of these days, if one is issued."""
-    column = invoice.c
-    for account_id, day in days:
-        covers = (column.start_date <= day.isoformat(), column.end_date > day.isoformat())
-        of_account = (column.organisation_id == organisation_id, column.account_id == account_id)
-        # The other types bill in advance, and no usage.
-        bills_usage = column.invoice_type == InvoiceType.STANDARD.value
-        found = connection.scalar(select(column.invoice_id).where(*of_account, *covers, bills_usage).limit(1))
-        if found is not None:
-            return str(found)
-    return None
-
-
-def issued_reason(invoice_id: str) -> str:
-    """Why an event in a closed cycle is not corrected."""
-    return f"its billing cycle is closed: invoice {invoice_id} is issued"
-
-
-def _with_issued_invoice(connection: Connection, reversals: Iterable[Reversal]) -> dict[EventPlace, str]:
-    found = {each.place: issued_invoice(connection, each.organisation_id, each.days) for each in reversals}
-    return {place: issued_reason(invoice_id) for place, invoice_id in found.items() if invoice_id is not None}
-
-
 def _mark(connection: Connection, each: Reversal, at: int) -> None:
     connection.execute(
         reversal.insert().values(
@@ -163,6 +139,7 @@ def _free_id(connection: Connection, each: Reversal) -> None:
 def _reverted(row: RowMapping) -> Reverted:
     index = row["replaced_by"]
     return Reverted(
+        reverted_by=row["reverted_by"],
         place=EventPlace(row["partition"], row["position"], row["event_index"]),
         correction_id=row["correction_id"],
         action=CorrectionAction(row["action"]),
