@@ -93,8 +93,8 @@ def test_accounts_are_moved_to_the_new_version(client: Caller, plan_id: str) -> 
     [
         ({"pricePlanDetails": {"supportedCurrencies": ["EUR"]}}, "supportedCurrencies: USD is active"),
         ({"pricePlanDetails": {"supportedCurrencies": ["USD", "EUR", "GBP"]}}, "no rate in GBP"),
-        ({"pricePlanDetails": {"creditGrantRateCards": [{}]}}, "pricePlanDetails.creditGrantRateCards: not supported"),
-        ({"pricingRules": [{}]}, "pricingRules: not supported"),
+        ({"pricePlanDetails": {"creditGrantRateCards": [{}]}}, "creditGrantRateCards[0]: Object missing"),
+        ({"pricingRules": [{}]}, "pricingRules[0]: Object missing required field"),
         ({"migrationMode": "LATER"}, "migrationMode"),
         ({"description": "x" * 256}, "description"),
         ({"name": "other"}, "unknown field `name`"),

@@ -137,6 +137,15 @@ def test_the_response_shows_what_was_asked_for() -> None:
     assert details == {**asked, "activeCurrencies": [], "type": "BILLING"}
 
 
+def test_what_a_plan_allows_is_kept_and_shown() -> None:
+    """Deferred revenue, and changes from the beginning of the ongoing cycle."""
+    body = changed("pricePlanDetails.deferredRevenue", True)
+    allowed = changed("pricePlanDetails.allow_ongoing_cycle_updates", True)
+    for plan, name in ((plan_of(body), "deferredRevenue"), (plan_of(allowed), "allow_ongoing_cycle_updates")):
+        assert shown(plan)["pricingSchedule"][0]["pricePlanDetails"][name] is True
+        assert plan.changes_today
+
+
 def test_the_official_client_reads_the_response() -> None:
     plan = ClientPricePlan.from_json(json.dumps(shown(plan_of(json.dumps(REQUEST)))))
     assert plan is not None
@@ -160,12 +169,8 @@ def test_an_anniversary_plan_needs_no_offset() -> None:
     ("path", "value", "message"),
     [
         ("type", "PURCHASE", "type: PURCHASE"),
-        ("pricingRules", [{"name": "r"}], "pricingRules: not supported"),
         ("pricePlanDetails.billingEntitlementRateCards", [{}], r"pricePlanDetails\.billingEntitlementRateCards"),
-        ("pricePlanDetails.creditGrantRateCards", [{}], r"pricePlanDetails\.creditGrantRateCards"),
         ("pricePlanDetails.entitlementOverageRateCards", [{}], r"pricePlanDetails\.entitlementOverageRateCards"),
-        ("pricePlanDetails.deferredRevenue", True, r"pricePlanDetails\.deferredRevenue"),
-        ("pricePlanDetails.allow_ongoing_cycle_updates", True, "allow_ongoing_cycle_updates"),
         ("pricePlanDetails.pricingCycleConfig", None, "pricingCycleConfig: a plan of type BILLING needs it"),
         ("pricePlanDetails.pricingCycleConfig.startOffset", None, "startOffset: needed unless anniversaryCycle"),
         (

@@ -186,7 +186,7 @@ def test_schedules_are_narrowed_by_dates_and_paged(client: Caller, plan_id: str)
             {"pricePlanDetailsOverride": {"usageRateCards": [{}]}},
             "usageRateCards[0]: Object missing required field",
         ),
-        ({"pricingRulesOverride": [{}]}, "pricingRulesOverride: not supported"),
+        ({"pricingRulesOverride": [{}]}, "pricingRulesOverride[0]: Object missing required field"),
         ({"preActions": [{"type": "GRANT_LICENSE"}]}, "preActions[0].config: needs licenseId, updateType, quantity"),
     ],
 )

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from price_plan_samples import SlabSample, fixed_fee, monthly, price_plan, usage
 from tallybook.core.errors import Invalid
 from tallybook.core.period import FOREVER
 from tallybook.core.plan_changes import PlanChanges, changed_plan
-from tallybook.core.plan_migration import MigrationMode, migrated
+from tallybook.core.plan_migration import MigrationMode, Move, migrated
 from tallybook.core.price_plan import PricePlan
 from tallybook.core.pricing_schedule import PricingSchedule, associate, changed_days, disassociate, new_schedule
 
@@ -29,6 +30,13 @@ def schedule(
     return new_schedule(plan, schedule_id="sch.1", start_date=day(start), end_date=end, override=override)
 
 
+def moved(
+    schedules: Sequence[PricingSchedule], target: PricePlan | None, versions: list[int], mode: MigrationMode
+) -> tuple[PricingSchedule, ...]:
+    """Moved from those versions of the plan."""
+    return migrated(schedules, Move(source_id=PLAN.plan_id, versions=versions, target=target, mode=mode), today=TODAY)
+
+
 def shown(schedules: tuple[PricingSchedule, ...]) -> list[tuple[str, int, str]]:
     return [(str(each.start_date), each.plan_version, each.plan_id) for each in schedules]
 
@@ -45,7 +53,7 @@ def shown(schedules: tuple[PricingSchedule, ...]) -> list[tuple[str, int, str]]:
 )
 def test_a_mode_says_from_when_the_new_version_bills(mode: MigrationMode, first_day: str) -> None:
     """Contract 3.6: the next day, the next cycle, or the current one; the association and its id go on."""
-    before, after = migrated([schedule("2024-01-15")], SECOND, versions=[1], mode=mode, today=TODAY)
+    before, after = moved([schedule("2024-01-15")], SECOND, [1], mode)
     assert shown((before, after)) == [("2024-01-15", 1, "pp.1"), (first_day, 2, "pp.1")]
     assert after.association_date == day("2024-01-15")
     assert (before.end_date, after.end_date) == (day(first_day), FOREVER)
@@ -53,7 +61,7 @@ def test_a_mode_says_from_when_the_new_version_bills(mode: MigrationMode, first_
 
 def test_accounts_stay_without_a_mode() -> None:
     whole = (schedule("2024-01-15"),)
-    assert migrated(whole, SECOND, versions=[1], mode=MigrationMode.NONE, today=TODAY) == whole
+    assert moved(whole, SECOND, [1], MigrationMode.NONE) == whole
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,7 @@ def test_accounts_stay_without_a_mode() -> None:
 )
 def test_a_mode_says_whether_overrides_stay(mode: MigrationMode, kept: bool, first_day: str) -> None:
     """Contract 3.6; the days of a cycle are those of the override until then."""
-    _, after = migrated([schedule("2024-01-15", override=OVERRIDE)], SECOND, versions=[1], mode=mode, today=TODAY)
+    _, after = moved([schedule("2024-01-15", override=OVERRIDE)], SECOND, [1], mode)
     assert str(after.start_date) == first_day
     assert after.override == (OVERRIDE if kept else None)
     assert after.cycle.day_offset == ("5" if kept else "1")
@@ -82,16 +90,23 @@ def test_other_plans_other_versions_and_the_past_stay() -> None:
         schedule("2024-06-01"),
     )
     third = msgspec.structs.replace(PLAN, version=3)
-    latest = migrated(schedules, third, versions=[2], mode=MigrationMode.NEXT_CYCLE, today=TODAY)
+    latest = moved(schedules, third, [2], MigrationMode.NEXT_CYCLE)
     assert [version for _, version, _ in shown(latest)] == [1, 2, 3, 1, 1]
-    every = migrated(schedules, third, versions=[1, 2], mode=MigrationMode.NEXT_CYCLE, today=TODAY)
+    every = moved(schedules, third, [1, 2], MigrationMode.NEXT_CYCLE)
     assert shown(every)[2:] == [("2024-04-01", 3, "pp.1"), ("2024-05-01", 1, "pp.other"), ("2024-06-01", 3, "pp.1")]
 
 
+def test_a_schedule_that_begins_today_has_begun() -> None:
+    """It is moved tomorrow, or with its next cycle; one that is to begin is moved as a whole."""
+    for mode, first_day in ((MigrationMode.IMMEDIATE, "2024-03-11"), (MigrationMode.NEXT_CYCLE, "2024-04-01")):
+        assert shown(moved([schedule("2024-03-10")], SECOND, [1], mode))[-1] == (first_day, 2, "pp.1")
+        assert shown(moved([schedule("2024-03-11")], SECOND, [1], mode)) == [("2024-03-11", 2, "pp.1")]
+
+
 def test_moving_again_on_the_same_day_leaves_no_trace_of_the_first() -> None:
-    once = migrated([schedule("2024-01-15")], SECOND, versions=[1], mode=MigrationMode.IMMEDIATE, today=TODAY)
+    once = moved([schedule("2024-01-15")], SECOND, [1], MigrationMode.IMMEDIATE)
     third = msgspec.structs.replace(PLAN, version=3)
-    twice = migrated(once, third, versions=[2], mode=MigrationMode.IMMEDIATE, today=TODAY)
+    twice = moved(once, third, [2], MigrationMode.IMMEDIATE)
     assert shown(twice) == [("2024-01-15", 1, "pp.1"), ("2024-03-11", 3, "pp.1")]
 
 

@@ -12,13 +12,16 @@ from api_caller import Caller
 from embedded import ORGANISATION, Embedded, event
 from sqlalchemy import event as listening
 
+from tallybook import assembly
 from tallybook.core.correction import CorrectionAction
 from tallybook.core.credential import Scope
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import microseconds_since_1970
 from tallybook.core.job import Job, JobStatus
+from tallybook.flows.bill import Billing
 from tallybook.flows.correct import CorrectionRequest, Corrections
-from tallybook.flows.run_jobs import CorrectionJob, JobRunner, correction_job, start_job
+from tallybook.flows.correct_in_jobs import CorrectionJob, correction_job
+from tallybook.flows.run_jobs import JobRunner, start_job
 from tallybook.flows.targets import TargetFilter
 from tallybook.storage.jobs import count_entries, find_job, move_job
 from tallybook.storage.log_sqlite import now_microseconds
@@ -143,7 +146,8 @@ def test_two_runners_of_one_job_correct_each_event_once(embedded: Embedded) -> N
 
     overtaken: list[int] = []
     corrections = Corrections(embedded.events, embedded.database, wait_until_metered=let_the_other_go_first)
-    slow = JobRunner(embedded.database, embedded.events, corrections, clock=now_microseconds)
+    works = assembly.job_works(embedded.database, embedded.events, corrections, Billing(embedded.database))
+    slow = JobRunner(embedded.database, works, clock=now_microseconds)
     slow.run_piece()
     while first.run_piece() or second.run_piece():
         pass

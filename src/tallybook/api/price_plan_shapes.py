@@ -4,12 +4,19 @@ What the interface knows and Tallybook cannot bill yet is refused by name, never
 Rates are JSON numbers, decoded to `Decimal` without a binary number in between.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 import msgspec
 
+from tallybook.api.credit_grant_shapes import (
+    CreditGrantRateCardShape,
+    credit_grant_card_from,
+    credit_grant_card_to,
+)
+from tallybook.api.pricing_rule_shapes import CreatePricingRuleShape, PricingRuleShape, rules_from, rules_to
 from tallybook.api.rate_card_shapes import (
     CurrencyRateValueShape,
     FixedFeeRateCardShape,
@@ -26,14 +33,13 @@ from tallybook.api.rate_card_shapes import (
 )
 from tallybook.core.errors import Invalid
 from tallybook.core.period import FOREVER, PricingCycle, PricingInterval, midnight
-from tallybook.core.plan_changes import NO_CHANGES, PlanChanges
+from tallybook.core.plan_changes import PlanChanges
 from tallybook.core.price_plan import MinimumCommitment, PricePlan, PricePlanStatus
-from tallybook.core.rate_card import FixedFeeRateCard, LicenceRateCard, RateCard, UsageRateCard
+from tallybook.core.rate_card import CreditGrantRateCard, FixedFeeRateCard, LicenceRateCard, RateCard, UsageRateCard
 
 _SCHEDULE_START = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSUPPORTED_RATE_CARDS = {
     "billing_entitlement_rate_cards": "billingEntitlementRateCards",
-    "credit_grant_rate_cards": "creditGrantRateCards",
     "entitlement_overage_rate_cards": "entitlementOverageRateCards",
 }
 
@@ -82,7 +88,7 @@ class CreatePricePlanDetailsShape(
     fixed_fee_rate_cards: tuple[FixedFeeRateCardShape, ...] = ()
     license_rate_cards: tuple[LicenceRateCardShape, ...] = ()
     billing_entitlement_rate_cards: tuple[Any, ...] | None = None
-    credit_grant_rate_cards: tuple[Any, ...] | None = None
+    credit_grant_rate_cards: tuple[CreditGrantRateCardShape, ...] | None = None
     entitlement_overage_rate_cards: tuple[Any, ...] | None = None
     deferred_revenue: bool | None = None
     ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
@@ -101,7 +107,7 @@ class PlanDetailsOverrideShape(msgspec.Struct, frozen=True, kw_only=True, rename
     fixed_fee_rate_cards: tuple[FixedFeeRateCardShape, ...] | None = None
     license_rate_cards: tuple[LicenceRateCardShape, ...] | None = None
     billing_entitlement_rate_cards: tuple[Any, ...] | None = None
-    credit_grant_rate_cards: tuple[Any, ...] | None = None
+    credit_grant_rate_cards: tuple[CreditGrantRateCardShape, ...] | None = None
     entitlement_overage_rate_cards: tuple[Any, ...] | None = None
 
 
@@ -112,7 +118,7 @@ class CreatePricePlanRequest(msgspec.Struct, frozen=True, kw_only=True, rename="
     description: str | None = None
     type: PricePlanTypeShape = PricePlanTypeShape.BILLING
     price_plan_details: CreatePricePlanDetailsShape
-    pricing_rules: tuple[Any, ...] | None = None
+    pricing_rules: tuple[CreatePricingRuleShape, ...] | None = None
 
 
 class PricePlanDetailsShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -124,11 +130,14 @@ class PricePlanDetailsShape(msgspec.Struct, frozen=True, kw_only=True, rename="c
     usage_rate_cards: tuple[UsageRateCardShape, ...]
     fixed_fee_rate_cards: tuple[FixedFeeRateCardShape, ...] = ()
     license_rate_cards: tuple[LicenceRateCardShape, ...] = ()
+    credit_grant_rate_cards: tuple[CreditGrantRateCardShape, ...] = ()
     minimum_commitment: MinimumCommitmentShape | None = None
     type: PricePlanTypeShape
+    deferred_revenue: bool | None = None
+    ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
 
 
-class PlanScheduleShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PlanScheduleShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A version of a plan and the time it is for."""
 
     id: str
@@ -136,6 +145,7 @@ class PlanScheduleShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     start_date: datetime
     end_date: datetime
     version: int
+    pricing_rules: list[PricingRuleShape] = []
     is_overriden: bool  # the interface's spelling
 
 
@@ -163,9 +173,12 @@ def plan_from_request(request: CreatePricePlanRequest, *, plan_id: str, now: dat
         description=request.description,
         status=PricePlanStatus.DRAFT,
         supported_currencies=details.supported_currencies,
-        cycle=_cycle_from(details.pricing_cycle_config),
+        cycle=cycle_from(details.pricing_cycle_config),
         rate_cards=_cards_from(details),
-        minimum_commitment=_commitment_from(details.minimum_commitment),
+        minimum_commitment=commitment_from(details.minimum_commitment),
+        pricing_rules=rules_from(request.pricing_rules),
+        deferred_revenue=bool(details.deferred_revenue),
+        ongoing_cycle_updates=bool(details.ongoing_cycle_updates),
         created_at=now,
         updated_at=now,
     )
@@ -181,15 +194,21 @@ def plan_to_response(plan: PricePlan) -> PricePlanShape:
         status=plan.status,
         pricing_schedule=(
             PlanScheduleShape(
-                id=f"sch.{plan.plan_id.removeprefix('pp.')}",
+                id=own_schedule_id(plan),
                 price_plan_details=details_to(plan),
                 start_date=_SCHEDULE_START,
                 end_date=midnight(FOREVER),
                 version=plan.version,
+                pricing_rules=rules_to(plan.pricing_rules, version=plan.version),
                 is_overriden=False,
             ),
         ),
     )
+
+
+def own_schedule_id(plan: PricePlan) -> str:
+    """The id of the one schedule that the interface shows within a plan."""
+    return f"sch.{plan.plan_id.removeprefix('pp.')}"
 
 
 # ---- from the wire -----------------------------------------------------------------------------------------------
@@ -200,15 +219,10 @@ def _refuse_unsupported(request: CreatePricePlanRequest) -> None:
     if request.type is not PricePlanTypeShape.BILLING:
         raise Invalid("type: PURCHASE plans are not supported; use BILLING", code="UNSUPPORTED")
     _refuse_unsupported_cards(details, "pricePlanDetails")
-    if request.pricing_rules:
-        raise Invalid("pricingRules: not supported", code="UNSUPPORTED")
-    if details.deferred_revenue:
-        raise Invalid("pricePlanDetails.deferredRevenue: not supported; leave it out or false", code="UNSUPPORTED")
-    if details.ongoing_cycle_updates:
-        raise Invalid("pricePlanDetails.allow_ongoing_cycle_updates: not supported", code="UNSUPPORTED")
 
 
-def _cycle_from(shape: PricingCycleConfigShape) -> PricingCycle:
+def cycle_from(shape: PricingCycleConfigShape) -> PricingCycle:
+    """The cycle, not yet checked. Raises `Invalid`."""
     if shape.anniversary_cycle:
         return PricingCycle(interval=shape.interval, day_offset=None, grace_days=shape.grace_period, anniversary=True)
     if shape.start_offset is None:
@@ -227,20 +241,25 @@ def _refuse_unsupported_cards(details: CreatePricePlanDetailsShape | PlanDetails
             raise Invalid(f"{where}.{name}: not supported; leave it out", code="UNSUPPORTED")
 
 
-def changes_from(shape: PlanDetailsOverrideShape | None, where: str) -> PlanChanges:
-    """What the details change of a plan, not yet checked. Raises `Invalid`, naming the field."""
+def changes_from(
+    shape: PlanDetailsOverrideShape | None, where: str, rules: Sequence[CreatePricingRuleShape] | None = None
+) -> PlanChanges:
+    """What the details and the rules change of a plan, not yet checked. Raises `Invalid`, naming the field."""
+    # Some clients send the empty lists of what they do not use: an empty list leaves the plan as it is.
+    pricing_rules = rules_from(rules) or None
     if shape is None:
-        return NO_CHANGES
+        return PlanChanges(pricing_rules=pricing_rules)
     _refuse_unsupported_cards(shape, where)
     cycle = shape.pricing_cycle_config
-    # Some clients send the empty lists of what they do not use: an empty list leaves the plan as it is.
     return PlanChanges(
-        cycle=None if cycle is None else _cycle_from(cycle),
+        cycle=None if cycle is None else cycle_from(cycle),
         supported_currencies=shape.supported_currencies or None,
         usage_cards=_usage_cards_from(shape.usage_rate_cards or ()) or None,
         fee_cards=_fee_cards_from(shape.fixed_fee_rate_cards or ()) or None,
         licence_cards=_licence_cards_from(shape.license_rate_cards or ()) or None,
-        minimum_commitment=_commitment_from(shape.minimum_commitment),
+        grant_cards=_grant_cards_from(shape.credit_grant_rate_cards or ()) or None,
+        minimum_commitment=commitment_from(shape.minimum_commitment),
+        pricing_rules=pricing_rules,
     )
 
 
@@ -249,6 +268,7 @@ def _cards_from(details: CreatePricePlanDetailsShape) -> tuple[RateCard, ...]:
         *_usage_cards_from(details.usage_rate_cards),
         *_fee_cards_from(details.fixed_fee_rate_cards),
         *_licence_cards_from(details.license_rate_cards),
+        *_grant_cards_from(details.credit_grant_rate_cards or ()),
     )
 
 
@@ -264,7 +284,12 @@ def _licence_cards_from(shapes: tuple[LicenceRateCardShape, ...]) -> tuple[Licen
     return tuple(licence_card_from(shape, f"licenseRateCards[{index}]") for index, shape in enumerate(shapes))
 
 
-def _commitment_from(shape: MinimumCommitmentShape | None) -> MinimumCommitment | None:
+def _grant_cards_from(shapes: tuple[CreditGrantRateCardShape, ...]) -> tuple[CreditGrantRateCard, ...]:
+    return tuple(credit_grant_card_from(shape, f"creditGrantRateCards[{index}]") for index, shape in enumerate(shapes))
+
+
+def commitment_from(shape: MinimumCommitmentShape | None) -> MinimumCommitment | None:
+    """The commitment, not yet checked."""
     if shape is None:
         return None
     return MinimumCommitment(
@@ -281,16 +306,20 @@ def details_to(plan: PricePlan) -> PricePlanDetailsShape:
     return PricePlanDetailsShape(
         supported_currencies=plan.supported_currencies,
         active_currencies=plan.active_currencies,
-        pricing_cycle_config=_cycle_to(plan.cycle),
+        pricing_cycle_config=cycle_to(plan.cycle),
         usage_rate_cards=tuple(usage_card_to(card) for card in plan.usage_cards),
         fixed_fee_rate_cards=tuple(fixed_fee_card_to(card) for card in plan.fee_cards),
         license_rate_cards=tuple(licence_card_to(card) for card in plan.licence_cards),
-        minimum_commitment=_commitment_to(plan.minimum_commitment),
+        credit_grant_rate_cards=tuple(credit_grant_card_to(card) for card in plan.grant_cards),
+        minimum_commitment=commitment_to(plan.minimum_commitment),
         type=PricePlanTypeShape.BILLING,
+        deferred_revenue=plan.deferred_revenue or None,
+        ongoing_cycle_updates=plan.ongoing_cycle_updates or None,
     )
 
 
-def _cycle_to(cycle: PricingCycle) -> PricingCycleConfigShape:
+def cycle_to(cycle: PricingCycle) -> PricingCycleConfigShape:
+    """The cycle, as the interface shows it."""
     offset = None
     if cycle.day_offset is not None:
         offset = StartOffsetShape(day_offset=cycle.day_offset, month_offset=cycle.month_offset)
@@ -302,7 +331,8 @@ def _cycle_to(cycle: PricingCycle) -> PricingCycleConfigShape:
     )
 
 
-def _commitment_to(commitment: MinimumCommitment | None) -> MinimumCommitmentShape | None:
+def commitment_to(commitment: MinimumCommitment | None) -> MinimumCommitmentShape | None:
+    """The commitment, as the interface shows it."""
     if commitment is None:
         return None
     return MinimumCommitmentShape(

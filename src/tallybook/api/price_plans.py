@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tallybook.api.exact_json import refuse_unsupported
 from tallybook.api.handling import (
     Caller,
     Connected,
@@ -33,6 +32,7 @@ from tallybook.api.price_plan_shapes import (
     plan_from_request,
     plan_to_response,
 )
+from tallybook.api.pricing_rule_shapes import CreatePricingRuleShape, PricingRuleShape, rules_to
 from tallybook.core.plan_migration import MigrationMode, VersionsToMigrate
 from tallybook.core.price_plan import DESCRIPTION_CHARACTERS_MAX, PricePlan, PricePlanStatus
 from tallybook.flows import change_price_plans, define_price_plans
@@ -55,7 +55,7 @@ class UpdatePricePlanRequest(msgspec.Struct, frozen=True, kw_only=True, rename="
 
     description: Annotated[str, msgspec.Meta(max_length=DESCRIPTION_CHARACTERS_MAX)] | None = None
     price_plan_details: PlanDetailsOverrideShape | None = None
-    pricing_rules: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
+    pricing_rules: tuple[CreatePricingRuleShape, ...] | None = None
     migration_mode: MigrationMode | None = None
     versions_to_migrate: VersionsToMigrate | None = None
 
@@ -70,6 +70,7 @@ class ListedPricePlanShape(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     status: PricePlanStatus
     usage_meters: list[str]
     price_plan_details: PricePlanDetailsShape
+    pricing_rules: list[PricingRuleShape] = []
     created_at: datetime
     updated_at: datetime
     type: PricePlanTypeShape
@@ -124,13 +125,12 @@ def activate_price_plan(
 def update_price_plan(
     price_plan_id: FromPath[str], data: JSONBody[UpdatePricePlanRequest], identity: Caller, dependencies: Connected
 ) -> PricePlanShape:
-    refuse_unsupported(data, "pricing_rules")
     plan = change_price_plans.change_price_plan(
         dependencies.database,
         identity.organisation_id,
         price_plan_id,
         description=data.description,
-        changes=changes_from(data.price_plan_details, "pricePlanDetails"),
+        changes=changes_from(data.price_plan_details, "pricePlanDetails", data.pricing_rules),
         mode=data.migration_mode or MigrationMode.NONE,
         versions=data.versions_to_migrate or VersionsToMigrate.LATEST_VERSION,
         now=now_utc(),
@@ -194,6 +194,7 @@ def _listed(plan: PricePlan) -> ListedPricePlanShape:
         status=plan.status,
         usage_meters=sorted({card.meter_id for card in plan.usage_cards}),
         price_plan_details=details_to(plan),
+        pricing_rules=rules_to(plan.pricing_rules, version=plan.version),
         created_at=plan.created_at,
         updated_at=plan.updated_at,
         type=PricePlanTypeShape.BILLING,

@@ -5,12 +5,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from tallybook.api.exact_json import refuse_unsupported
 from tallybook.api.handling import Caller, Connected, NextToken, PageSize, reading, writing
 from tallybook.api.paging import Listing
 from tallybook.api.price_plan_shapes import (
@@ -19,6 +18,7 @@ from tallybook.api.price_plan_shapes import (
     changes_from,
     details_to,
 )
+from tallybook.api.pricing_rule_shapes import CreatePricingRuleShape, PricingRuleShape, rules_to
 from tallybook.core.account import Account
 from tallybook.core.decimals import DECIMAL_TEXT
 from tallybook.core.errors import Invalid
@@ -61,7 +61,7 @@ class UpdatePricingScheduleRequest(
     effective_from: date
     effective_until: date
     price_plan_details_override: PlanDetailsOverrideShape | None = None
-    pricing_rules_override: Annotated[list[Any] | None, msgspec.Meta(description="Not supported.")] = None
+    pricing_rules_override: tuple[CreatePricingRuleShape, ...] | None = None
     retain_start_offsets: bool | None = None
 
 
@@ -92,12 +92,13 @@ class EditPricingScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, rena
     edits: Annotated[Sequence[UpdatePricingScheduleRequest], msgspec.Meta(min_length=1, max_length=EDITS_MAX)]
 
 
-class PlanOverrideShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PlanOverrideShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A plan and the days on which it bills the account; the end is exclusive."""
 
     id: str
     price_plan_id: str
     price_plan_name: str
+    pricing_rules_override: list[PricingRuleShape] = []
     start_date: datetime
     end_date: datetime
 
@@ -125,6 +126,7 @@ class AccountScheduleShape(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     start_date: datetime
     end_date: datetime
     version: int
+    pricing_rules: list[PricingRuleShape] = []
     is_overriden: bool  # the interface's spelling
     price_plan_id: str
     price_plan_name: str
@@ -159,11 +161,11 @@ def update_pricing_schedule(
         [_edit_from(data, "")],
         now=now,
         grants=[
-            _grant_from(action, f"preActions[{index}].config", account_id, now)
+            grant_from(action, f"preActions[{index}].config", account_id, now)
             for index, action in enumerate(data.pre_actions or ())
         ],
     )
-    return _edited(account, identity, dependencies)
+    return edited_account(account, identity, dependencies)
 
 
 @writing(
@@ -190,11 +192,10 @@ def edit_pricing_schedules(
         now=now_utc(),
         dry_run=bool(dry_run),
     )
-    return _edited(account, identity, dependencies)
+    return edited_account(account, identity, dependencies)
 
 
 def _edit_from(data: UpdatePricingScheduleRequest, where: str) -> ScheduleEdit:
-    refuse_unsupported(data, "pricing_rules_override")
     if data.mode is AssociationMode.DISASSOCIATE:
         return Removal(plan_id=data.price_plan_id, start_date=data.effective_from, end_date=data.effective_until)
     if data.price_plan_id is None:
@@ -204,12 +205,14 @@ def _edit_from(data: UpdatePricingScheduleRequest, where: str) -> ScheduleEdit:
         start_date=data.effective_from,
         end_date=data.effective_until,
         schedule_id=new_id("sch"),
-        override=changes_from(data.price_plan_details_override, f"{where}pricePlanDetailsOverride"),
+        override=changes_from(
+            data.price_plan_details_override, f"{where}pricePlanDetailsOverride", data.pricing_rules_override
+        ),
         retain_offsets=bool(data.retain_start_offsets),
     )
 
 
-def _grant_from(action: PreActionShape, where: str, account_id: str, now: datetime) -> LicenceUpdate:
+def grant_from(action: PreActionShape, where: str, account_id: str, now: datetime) -> LicenceUpdate:
     """The licence update that the action asks for, whose values are all texts. Raises `Invalid`."""
     unknown = set(action.config).difference(_GRANT_NEEDS, {"effectiveFrom"})
     missing = [name for name in _GRANT_NEEDS if name not in action.config]
@@ -242,7 +245,8 @@ def _converted(text: str, kind: type[T], where: str) -> T:
         raise Invalid(f"{where}: {error}") from None
 
 
-def _edited(account: Account, identity: Caller, dependencies: Connected) -> UpdatePricingScheduleResponse:
+def edited_account(account: Account, identity: Caller, dependencies: Connected) -> UpdatePricingScheduleResponse:
+    """The answer to edits: every schedule of the account as it is then."""
     plan_of = _plans_of(identity, dependencies, account.schedules)
     return UpdatePricingScheduleResponse(
         account_id=account.account_id,
@@ -252,12 +256,19 @@ def _edited(account: Account, identity: Caller, dependencies: Connected) -> Upda
                 id=schedule.schedule_id,
                 price_plan_id=schedule.plan_id,
                 price_plan_name=plan_of[schedule.plan_id, schedule.plan_version].name,
+                pricing_rules_override=_own_rules(schedule),
                 start_date=midnight(schedule.start_date),
                 end_date=midnight(schedule.end_date),
             )
             for schedule in account.schedules
         ],
     )
+
+
+def _own_rules(schedule: PricingSchedule) -> list[PricingRuleShape]:
+    """The rules that the account has in place of the plan's."""
+    own = None if schedule.override is None else schedule.override.pricing_rules
+    return rules_to(own or (), version=schedule.plan_version)
 
 
 @reading(
@@ -326,12 +337,14 @@ def list_pricing_schedules(
 def _schedule_shape(
     schedule: PricingSchedule, plan: PricePlan, *, with_details: bool, with_info: bool
 ) -> AccountScheduleShape:
+    billed = plan_as_billed(plan, schedule)
     return AccountScheduleShape(
         id=schedule.schedule_id,
-        price_plan_details=details_to(plan_as_billed(plan, schedule)) if with_details else None,
+        price_plan_details=details_to(billed) if with_details else None,
         start_date=midnight(schedule.start_date),
         end_date=midnight(schedule.end_date),
         version=schedule.plan_version,
+        pricing_rules=rules_to(billed.pricing_rules, version=plan.version) if with_details else [],
         is_overriden=schedule.override is not None,
         price_plan_id=plan.plan_id,
         price_plan_name=plan.name,

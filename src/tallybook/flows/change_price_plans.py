@@ -1,5 +1,6 @@
 """Changing price plans: drafts in place, active ones by a new version to which accounts may be moved."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -7,7 +8,8 @@ from sqlalchemy import Connection
 
 from tallybook.core.errors import Conflict
 from tallybook.core.plan_changes import NO_CHANGES, PlanChanges, changed_plan
-from tallybook.core.plan_migration import MigrationMode, VersionsToMigrate, migrated
+from tallybook.core.plan_currencies import RatesInCurrency, with_currency, without_currency
+from tallybook.core.plan_migration import MigrationMode, Move, VersionsToMigrate, migrated
 from tallybook.core.price_plan import PricePlan, PricePlanStatus
 from tallybook.flows.define_price_plans import check_plan, found_plan
 from tallybook.flows.define_schedules import store_schedules
@@ -35,8 +37,8 @@ def change_price_plan(
     """
     with database.write() as connection:
         latest = found_plan(connection, organisation_id, plan_id)
-        if latest.status is PricePlanStatus.ARCHIVED:
-            raise Conflict(f"price plan {plan_id} is archived", code="PRICE_PLAN_ARCHIVED")
+        check_not_archived(latest)
+        check_not_drafted(connection, organisation_id, latest)
         changed = msgspec.structs.replace(
             check_plan(connection, organisation_id, changed_plan(latest, changes)),
             description=latest.description if description is None else description,
@@ -48,8 +50,45 @@ def change_price_plan(
             return changed
         new = msgspec.structs.replace(changed, version=latest.version + 1, created_at=now)
         plans.add_plan_version(connection, organisation_id, new, now=now)
-        _migrate(connection, organisation_id, latest, new, mode=mode, versions=versions, now=now)
+        migrate_accounts(connection, organisation_id, latest, new, mode=mode, versions=versions, now=now)
         return new
+
+
+def add_currency(
+    database: Database, organisation_id: str, plan_id: str, rates: RatesInCurrency, *, now: datetime
+) -> PricePlan:
+    """Add a currency with its rates, which nobody can be billed in until it is activated.
+
+    No version is made, as nobody's price changes. Raises `NotFound`, `Invalid` or `Conflict`.
+    """
+    return _change_currencies(database, organisation_id, plan_id, lambda plan: with_currency(plan, rates), now=now)
+
+
+def remove_currency(
+    database: Database, organisation_id: str, plan_id: str, currency: str, *, now: datetime
+) -> PricePlan:
+    """Remove a currency that is not active, with its rates. Raises `NotFound`, `Invalid` or `Conflict`."""
+    return _change_currencies(
+        database, organisation_id, plan_id, lambda plan: without_currency(plan, currency), now=now
+    )
+
+
+def _change_currencies(
+    database: Database,
+    organisation_id: str,
+    plan_id: str,
+    change: Callable[[PricePlan], PricePlan],
+    *,
+    now: datetime,
+) -> PricePlan:
+    with database.write() as connection:
+        plan = found_plan(connection, organisation_id, plan_id)
+        check_not_archived(plan)
+        check_not_drafted(connection, organisation_id, plan)
+        changed = check_plan(connection, organisation_id, change(plan))
+        changed = msgspec.structs.replace(changed, updated_at=now)
+        plans.replace_price_plan(connection, organisation_id, changed, now=now)
+        return changed
 
 
 def archive_price_plan(database: Database, organisation_id: str, plan_id: str, *, now: datetime) -> None:
@@ -64,11 +103,29 @@ def archive_price_plan(database: Database, organisation_id: str, plan_id: str, *
                 f"price plan {plan_id} bills account {billed[0].account_id!r}; detach it from all accounts first",
                 code="PRICE_PLAN_ATTACHED",
             )
+        if plan.status is PricePlanStatus.ACTIVE:
+            plans.drop_drafts(connection, organisation_id, plan_id, now=now)
         archived = msgspec.structs.replace(plan, status=PricePlanStatus.ARCHIVED, updated_at=now)
         plans.replace_price_plan(connection, organisation_id, archived, now=now)
 
 
-def _migrate(
+def check_not_archived(plan: PricePlan) -> None:
+    """Refuse to change a plan that is archived. Raises `Conflict`."""
+    if plan.status is PricePlanStatus.ARCHIVED:
+        raise Conflict(f"price plan {plan.plan_id} is archived", code="PRICE_PLAN_ARCHIVED")
+
+
+def check_not_drafted(connection: Connection, organisation_id: str, plan: PricePlan) -> None:
+    """Refuse to change the version that bills while a draft of the next one is open. Raises `Conflict`."""
+    newest = plans.newest_price_plan(connection, organisation_id, plan.plan_id)
+    if newest is not None and newest.version != plan.version:
+        raise Conflict(
+            f"price plan {plan.plan_id} has a draft of version {newest.version}; finalize or discard it first",
+            code="PRICE_PLAN_DRAFTED",
+        )
+
+
+def migrate_accounts(
     connection: Connection,
     organisation_id: str,
     latest: PricePlan,
@@ -78,6 +135,7 @@ def _migrate(
     versions: VersionsToMigrate,
     now: datetime,
 ) -> None:
+    """Move the accounts of the `latest` version, or of every one, to the `new` one. Raises `Conflict`."""
     if mode is MigrationMode.NONE:
         return
     today = now.date()
@@ -86,11 +144,12 @@ def _migrate(
     )
     if len(of_plan) > MIGRATED_ACCOUNTS_MAX:
         raise Conflict(
-            f"migrationMode: more than {MIGRATED_ACCOUNTS_MAX} accounts; use NONE, then attach the plan to each",
+            f"migrationMode: more than {MIGRATED_ACCOUNTS_MAX} accounts; use NONE, then POST /price_plans/migration",
             code="LIMIT_REACHED",
         )
     every = versions is VersionsToMigrate.ALL_VERSION
     moved = range(1, latest.version + 1) if every else range(latest.version, latest.version + 1)
     for account in of_plan:
-        schedules = migrated(account.schedules, new, versions=moved, mode=mode, today=today)
+        move = Move(source_id=new.plan_id, versions=moved, target=new, mode=mode)
+        schedules = migrated(account.schedules, move, today=today)
         store_schedules(connection, organisation_id, account, schedules, now=now)

@@ -20,6 +20,8 @@ from tallybook.core.price_plan import (
 )
 from tallybook.core.usage_meter import MeterStatus, UsageMeter
 from tallybook.flows.define import check_room
+from tallybook.flows.define_credits import check_entities_known
+from tallybook.flows.define_schemas import dialect_of
 from tallybook.storage import add_ons, plans, schemas
 from tallybook.storage.database import Database
 
@@ -47,14 +49,17 @@ def activate_price_plan(
 ) -> PricePlan:
     """Open the plan for accounts of those currencies. Raises `NotFound`, `Invalid` or `Conflict`."""
     with database.write() as connection:
-        plan = activated(found_plan(connection, organisation_id, plan_id), currencies=currencies, now=now)
+        found = found_plan(connection, organisation_id, plan_id)
+        plan = activated(found, currencies=currencies, now=now)
+        if found.status is PricePlanStatus.DRAFT:  # which may have been made card by card
+            plan = check_plan(connection, organisation_id, plan)
         _check_meters_active(connection, organisation_id, plan)
         plans.replace_price_plan(connection, organisation_id, plan, now=now)
         return plan
 
 
 def found_plan(connection: Connection, organisation_id: str, plan_id: str, version: int | None = None) -> PricePlan:
-    """That version of the plan, or its latest. Raises `NotFound`."""
+    """That version of the plan, or its latest; a draft only of a plan that was never active. Raises `NotFound`."""
     plan = plans.price_plan(connection, organisation_id, plan_id, version)
     if plan is None:
         raise NotFound(f"no price plan {plan_id!r}" + ("" if version is None else f" with version {version}"))
@@ -79,6 +84,7 @@ def _items_of(connection: Connection, organisation_id: str, plan: PricePlan, kno
         meter_ids=[meter_id for meter_id, meter in meters.items() if _may_be_priced(meter)],
         fixed_fee_ids=[add_on_id for add_on_id, add_on in known.items() if add_on.type is AddOnType.FIXED_FEE],
         licence_ids=[add_on_id for add_on_id, add_on in known.items() if add_on.type is AddOnType.LICENSE],
+        credit_grant_ids=[add_on_id for add_on_id, add_on in known.items() if add_on.type is AddOnType.CREDIT_GRANT],
     )
 
 
@@ -86,7 +92,14 @@ def check_plan(connection: Connection, organisation_id: str, plan: PricePlan) ->
     """Refuse a plan that could not be billed by; return it with the names of add-ons. Raises `Invalid`."""
     known = _known_add_ons(connection, organisation_id, plan)
     named = named_after_add_ons(plan, {add_on_id: add_on.display_name for add_on_id, add_on in known.items()})
-    check_price_plan(named, items=_items_of(connection, organisation_id, named, known))
+    check_price_plan(
+        named,
+        items=_items_of(connection, organisation_id, named, known),
+        dialect=dialect_of(connection, organisation_id),
+    )
+    for index, card in enumerate(named.grant_cards):
+        where = f"creditGrantRateCards[{index}].grantDetails.applicableEntityIds"
+        check_entities_known(connection, organisation_id, card.details.applicable_entity_ids, where)
     if plan.status is PricePlanStatus.ACTIVE:
         _check_meters_active(connection, organisation_id, plan)
     return named

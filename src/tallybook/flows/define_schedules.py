@@ -17,8 +17,8 @@ from tallybook.core.pricing_schedule import (
     associate,
     changed_days,
     check_window,
-    disassociate,
     new_schedule,
+    removed,
     schedule_on,
 )
 from tallybook.flows.define import check_room
@@ -121,7 +121,8 @@ def _edited(
     edit: ScheduleEdit,
 ) -> tuple[PricingSchedule, ...]:
     if isinstance(edit, Removal):
-        return _removed(schedules, edit)
+        check_window(edit.start_date, edit.end_date)
+        return removed(schedules, plan_id=edit.plan_id, start_date=edit.start_date, end_date=edit.end_date)
     check_billable(account)
     plan = plans.price_plan(connection, organisation_id, edit.plan_id)
     if plan is None:
@@ -134,14 +135,6 @@ def _edited(
     return associate(schedules, new)
 
 
-def _removed(schedules: Sequence[PricingSchedule], edit: Removal) -> tuple[PricingSchedule, ...]:
-    check_window(edit.start_date, edit.end_date)
-    stay = [schedule for schedule in schedules if edit.plan_id is not None and schedule.plan_id != edit.plan_id]
-    cut = [schedule for schedule in schedules if schedule not in stay]
-    remaining = [*stay, *disassociate(cut, start_date=edit.start_date, end_date=edit.end_date)]
-    return tuple(sorted(remaining, key=lambda schedule: schedule.start_date))
-
-
 def _override_of(
     connection: Connection,
     organisation_id: str,
@@ -151,15 +144,23 @@ def _override_of(
 ) -> PlanChanges | None:
     override = edit.override or NO_CHANGES
     if edit.retain_offsets:
-        current = schedule_on(schedules, edit.start_date)
-        if current is None:
-            raise Invalid(f"retainStartOffsets: no plan bills {edit.start_date}, so there is no cycle to go on")
-        if override.cycle is None:
-            override = msgspec.structs.replace(override, cycle=retained(plan.cycle, current.cycle))
+        override = with_retained_cycle(override, plan, schedules, edit.start_date)
     if override == NO_CHANGES:
         return None
     check_plan(connection, organisation_id, changed_plan(plan, override))
     return override
+
+
+def with_retained_cycle(
+    override: PlanChanges, plan: PricePlan, schedules: Sequence[PricingSchedule], start_date: date
+) -> PlanChanges:
+    """The override with the boundaries of the cycle that bills the day, unless it has a cycle. Raises `Invalid`."""
+    current = schedule_on(schedules, start_date)
+    if current is None:
+        raise Invalid(f"retainStartOffsets: no plan bills {start_date}, so there is no cycle to go on")
+    if override.cycle is not None:
+        return override
+    return msgspec.structs.replace(override, cycle=retained(plan.cycle, current.cycle))
 
 
 def _check_settled(
@@ -170,7 +171,7 @@ def _check_settled(
     days: tuple[date, date],
 ) -> None:
     """A cycle that was charged in advance keeps its first day, so that its invoice can settle what was charged."""
-    for start in sorted(ledger.charged_in_advance(connection, organisation_id, account_id, days)):
+    for start in sorted(ledger.charged_in_advance(connection, organisation_id, [account_id], days).get(account_id, {})):
         schedule = schedule_on(schedules, start)
         if schedule is None or cycle_containing(schedule.cycle, start, within=schedule.window).start != start:
             raise Conflict(

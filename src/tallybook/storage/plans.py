@@ -1,8 +1,10 @@
 """What usage costs, as stored: price plans in all their versions."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select
 
 from tallybook.core.errors import Conflict
 from tallybook.core.price_plan import PricePlan, PricePlanStatus
@@ -28,6 +30,10 @@ LISTED = ListedTable(
     },
     order=(SortKey("updated_at", descending=True), SortKey("id")),
     searched=(tables.price_plan.c.name,),
+)
+
+LISTED_VERSIONS = ListedTable(
+    sorts={"version": tables.price_plan.c.version}, order=(SortKey("version", descending=True),)
 )
 
 
@@ -76,11 +82,40 @@ def replace_price_plan(connection: Connection, organisation_id: str, plan: Price
 def price_plan(
     connection: Connection, organisation_id: str, plan_id: str, version: int | None = None
 ) -> PricePlan | None:
-    """That version of the price plan, or its latest."""
+    """That version of the price plan; without one its latest, but a draft only of a plan that was never active."""
     table = tables.price_plan
-    query = select(table).where(table.c.organisation_id == organisation_id, table.c.plan_id == plan_id)
+    query = _versions(organisation_id, plan_id)
+    if version is None:
+        query = query.order_by(table.c.status == PricePlanStatus.DRAFT.value)
     found = find_one(connection, version_or_latest(query, table, version), PricePlan)
     return found.definition if found else None
+
+
+def newest_price_plan(connection: Connection, organisation_id: str, plan_id: str) -> PricePlan | None:
+    """The latest version of the price plan, be it a draft or not."""
+    query = version_or_latest(_versions(organisation_id, plan_id), tables.price_plan, None)
+    found = find_one(connection, query, PricePlan)
+    return found.definition if found else None
+
+
+def drop_drafts(connection: Connection, organisation_id: str, plan_id: str, *, now: datetime) -> bool:
+    """Remove the plan's draft, and so the plan if it was never active; say whether there was one."""
+    table = tables.price_plan
+    dropped = connection.execute(
+        table.delete().where(
+            table.c.organisation_id == organisation_id,
+            table.c.plan_id == plan_id,
+            table.c.status == PricePlanStatus.DRAFT.value,
+        )
+    )
+    if dropped.rowcount:
+        note_change(connection, organisation_id, "price_plan", plan_id, now)
+    return bool(dropped.rowcount)
+
+
+def _versions(organisation_id: str, plan_id: str) -> Select[Any]:
+    table = tables.price_plan
+    return select(table).where(table.c.organisation_id == organisation_id, table.c.plan_id == plan_id)
 
 
 def plan_charging_for(connection: Connection, organisation_id: str, item_id: str, *, today: date) -> str | None:
@@ -107,6 +142,17 @@ def plan_charging_for(connection: Connection, organisation_id: str, item_id: str
     return connection.scalar(query.limit(1))
 
 
+def plans_with_rules(connection: Connection, organisation_id: str) -> list[PricePlan]:
+    """Every version of every plan that has pricing rules and is not archived."""
+    table = tables.price_plan
+    query = select(table.c.definition).where(
+        table.c.organisation_id == organisation_id,
+        table.c.status != PricePlanStatus.ARCHIVED.value,
+        table.c.definition.contains('"pricing_rules":[{', autoescape=True),
+    )
+    return [read_definition(definition, PricePlan) for definition in connection.scalars(query)]
+
+
 def count_price_plans(connection: Connection, organisation_id: str) -> int:
     """How many plans there are, versions not counted."""
     table = tables.price_plan
@@ -115,8 +161,39 @@ def count_price_plans(connection: Connection, organisation_id: str) -> int:
 
 
 def list_price_plans(connection: Connection, organisation_id: str, page: PageRequest[Place]) -> Page[PricePlan]:
-    """A page of the plans in their latest versions, normally those changed last first."""
+    """A page of the plans in the versions that `price_plan` finds, normally those changed last first."""
     table = tables.price_plan
-    query = select(table).where(table.c.organisation_id == organisation_id, is_latest(table, "plan_id"))
-    rows = LISTED.page(connection, query, page)
+    later = table.alias()
+    versions = select(func.max(later.c.version)).where(
+        later.c.organisation_id == table.c.organisation_id, later.c.plan_id == table.c.plan_id
+    )
+    published = versions.where(later.c.status != PricePlanStatus.DRAFT.value).scalar_subquery()
+    shown = func.coalesce(published, versions.scalar_subquery())
+    return _page(connection, LISTED, [table.c.organisation_id == organisation_id, table.c.version == shown], page)
+
+
+def list_newest_price_plans(connection: Connection, organisation_id: str, page: PageRequest[Place]) -> Page[PricePlan]:
+    """A page of the plans in their latest versions, drafts or not, without those that are archived."""
+    table = tables.price_plan
+    wanted = [
+        table.c.organisation_id == organisation_id,
+        table.c.status != PricePlanStatus.ARCHIVED.value,
+        is_latest(table, "plan_id"),
+    ]
+    return _page(connection, LISTED, wanted, page)
+
+
+def list_plan_versions(
+    connection: Connection, organisation_id: str, plan_id: str, page: PageRequest[Place]
+) -> Page[PricePlan]:
+    """A page of the plan's versions, the latest first."""
+    table = tables.price_plan
+    wanted = [table.c.organisation_id == organisation_id, table.c.plan_id == plan_id]
+    return _page(connection, LISTED_VERSIONS, wanted, page)
+
+
+def _page(
+    connection: Connection, listed: ListedTable, wanted: Sequence[Any], page: PageRequest[Place]
+) -> Page[PricePlan]:
+    rows = listed.page(connection, select(tables.price_plan).where(*wanted), page)
     return Page(items=[read_definition(row["definition"], PricePlan) for row in rows.items], next=rows.next)
