@@ -1,5 +1,6 @@
 """A small catalogue to bill: one customer, one meter, one plan, and accounts billed by it."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ from tallybook.core.account import Account, AccountStatus
 from tallybook.core.aggregation import Aggregation
 from tallybook.core.customer import Address, Customer, CustomerStatus
 from tallybook.core.instant import hours_since_1970
+from tallybook.core.invoice import Invoice
 from tallybook.core.price_plan import PricePlan
 from tallybook.core.pricing_schedule import new_schedule
 from tallybook.core.usage_meter import MeterStatus, UsageMeter
@@ -69,3 +71,10 @@ def use(database: Database, account_id: str, day: str, units: str, *, meter_id: 
                 event_count=1,
             )
         )
+
+
+def by_account(invoices: Iterable[Invoice]) -> list[Invoice]:
+    """Invoices by account, the newest first."""
+    return sorted(
+        invoices, key=lambda found: (found.account.account_id, -found.start_date.toordinal(), found.invoice_id)
+    )

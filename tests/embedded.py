@@ -19,6 +19,7 @@ from tallybook.core.event import check_batch
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.flows.archive import Archive
 from tallybook.flows.authenticate import Authenticator
+from tallybook.flows.bill import Billing
 from tallybook.flows.correct import Corrected, CorrectionRequest, Corrections
 from tallybook.flows.definitions import Definitions
 from tallybook.flows.judge import Judge
@@ -110,7 +111,8 @@ class Embedded:
 
     @property
     def jobs(self) -> JobRunner:
-        return JobRunner(self.database, self.events, self.corrections, clock=now_microseconds)
+        works = assembly.job_works(self.database, self.events, self.corrections, Billing(self.database))
+        return JobRunner(self.database, works, clock=now_microseconds)
 
     def run_jobs(self) -> None:
         """Start what waits for its account, and run every job that can go on."""

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import msgspec
+from invoice_samples import draft_invoice_of
 from price_plan_samples import SlabSample, cycle_in, monthly, price_plan, usage_card
 
 from tallybook.core.customer import Address
 from tallybook.core.invoice import BilledAccount, Invoice, UsageLine, finalised
-from tallybook.core.invoice_lines import draft_invoice_of
 from tallybook.core.price_plan import PricePlan
 from tallybook.core.rate_card import RateCard
 

@@ -5,17 +5,22 @@ from typing import TYPE_CHECKING, cast
 
 from tallybook.config import Settings
 from tallybook.core.errors import NotFound
+from tallybook.core.job import JobType
 from tallybook.flows import verify as flows_verify
 from tallybook.flows.archive import Archive, KeyExpiry
+from tallybook.flows.ask_tax import tax_function
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.bill import Billing
+from tallybook.flows.bill_in_jobs import BillRunWork
 from tallybook.flows.correct import Corrections
+from tallybook.flows.correct_in_jobs import CorrectionWork
 from tallybook.flows.definitions import Definitions
 from tallybook.flows.judge import Judge, Judging
 from tallybook.flows.meter import MeteredThrough, Metering
+from tallybook.flows.migrate_in_jobs import MigrationWork
 from tallybook.flows.query import Events
 from tallybook.flows.reprocess import Reprocessing
-from tallybook.flows.run_jobs import JobRunner
+from tallybook.flows.run_jobs import JobRunner, JobWork
 from tallybook.flows.verify import Verification
 from tallybook.storage import credentials
 from tallybook.storage.blocks import BlockStore
@@ -70,7 +75,7 @@ def has_api_keys(settings: Settings) -> bool:
 
 
 def billing(settings: Settings) -> Billing:
-    return Billing(database(settings))
+    return Billing(database(settings), tax_function=tax_function(settings.tax_function))
 
 
 def metered_through(settings: Settings) -> MeteredThrough:
@@ -122,7 +127,17 @@ def events(settings: Settings, over: Database) -> Events:
 def job_runner(settings: Settings) -> JobRunner:
     over = database(settings)
     found = events(settings, over)
-    return JobRunner(over, found, Corrections(found, over), clock=now_microseconds)
+    works = job_works(over, found, Corrections(found, over), billing(settings))
+    return JobRunner(over, works, clock=now_microseconds)
+
+
+def job_works(over: Database, found: Events, corrections: Corrections, billing: Billing) -> dict[JobType, JobWork]:
+    metered = MeteredThrough(found.log, found.usage_store, partition=PARTITION)
+    return {
+        JobType.EVENT_CORRECTIONS: CorrectionWork(over, found, corrections, clock=now_microseconds),
+        JobType.PRICE_PLAN: MigrationWork(over, clock=now_microseconds),
+        JobType.BILL_RUN: BillRunWork(over, billing, metered_through=metered.instant, clock=now_microseconds),
+    }
 
 
 def reprocessing(settings: Settings) -> Reprocessing:

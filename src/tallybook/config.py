@@ -76,6 +76,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bill_interval_s: Annotated[int, _whole(1, 86_400, "Seconds between two looks for billing cycles that are due.")] = (
         60
     )
+    tax_function: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$",
+            description="Python function, as `module:function`, that is asked for the tax of each invoice when it is "
+            "finalised; empty asks nobody.",
+        ),
+    ] = ""
     stop_timeout_s: Annotated[int, _whole(1, 600, "Seconds that processes may take to finish when told to stop.")] = 8
 
     @property

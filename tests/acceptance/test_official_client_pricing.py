@@ -17,6 +17,7 @@ from togai_client.api.file_storage_api import FileStorageApi
 from togai_client.api.invoices_api import InvoicesApi
 from togai_client.api.licenses_api import LicensesApi
 from togai_client.api.price_plans_api import PricePlansApi
+from togai_client.api.pricing_rules_api import PricingRulesApi
 from togai_client.api.usage_meters_api import UsageMetersApi
 
 JANUARY = {"effectiveFrom": "2024-01-01", "effectiveUntil": "2024-07-01"}
@@ -143,3 +144,30 @@ def test_the_file_of_an_invoice_has_a_link(
     assert file_id[1] in api.get_download_url(file_id[1]).download_url
     raw = api.get_file_without_preload_content(file_id[1])
     assert (raw.status, raw.data[:5]) == (200, b"%PDF-")
+
+
+def test_pricing_rules_and_what_they_did(official: togai_client.ApiClient, meter_id: str) -> None:
+    """A plan's rules are read back, an account has others in their place, and the log of its draft is told."""
+    an_account(official, "official-p5")
+    api = PricePlansApi(official)
+    discount = {
+        "name": "A tenth off",
+        "order": 1,
+        "computation": '{"*":[{"var":"revenue.rate_card_total"},-0.1]}',
+        "action": {"type": "ADD", "description": "Discount"},
+    }
+    request = asked("CreatePricePlanRequest", **samples.plan(meter_id, "official ruled", pricingRules=[discount]))
+    plan = api.create_price_plan(create_price_plan_request=request)
+    api.activate_price_plan(plan.id, asked("ActivatePricePlanRequest", currencies=["USD"]))
+    schedule = api.get_price_plan(plan.id).pricing_schedule[0]
+    [read] = PricingRulesApi(official).list_pricing_rules_by_schedule_id(plan.id, schedule.id).data
+    assert (read.name, read.order, read.action.type, read.version) == ("A tenth off", 1, "ADD", 1)
+    own = {**discount, "name": "Handling", "computation": "2.5"}
+    attach = asked("UpdatePricingScheduleRequestWithActions", mode="ASSOCIATE", pricePlanId=plan.id, **JANUARY)
+    attach = attach.from_dict({**attach.to_dict(), "pricingRulesOverride": [own]})
+    [attached] = AccountsApi(official).update_pricing_schedule("official-p5", attach).pricing_schedules
+    assert [rule.name for rule in attached.pricing_rules_override] == ["Handling"]
+    invoices = InvoicesApi(official)
+    draft = invoices.list_invoices(owner_id="official-p5", page_size=50).data[0]
+    [log] = invoices.list_pricing_rule_logs(draft.id).data
+    assert (log.type, log.rule.name, log.changes.new_revenue) == ("CONDITION_TRUE", "Handling", 2.5)

@@ -108,6 +108,7 @@ def test_the_summary_says_whose_and_when(client: TestClient[Litestar]) -> None:
     assert summary == {
         "customerId": "CUS",
         "ownerId": "A",
+        "sequenceId": "1",
         "pricePlanId": "pp.1",
         "status": "DUE",
         "finalizingStatus": "FINALIZED",
@@ -178,14 +179,47 @@ def test_time_filters_bound_the_start_of_the_cycle(
 
 
 @pytest.mark.parametrize(
+    ("filters", "starts"),
+    [
+        ({"class": "INVOICE", "status": "DUE"}, ["2024-01-10T00:00:00Z"]),
+        ({"class": "ORDER"}, []),
+        ({"class": "BILLABLE"}, []),
+        ({"price_plan_id": "pp.1", "invoice_date": "2024-02-03", "owner_id": "A"}, ["2024-01-10T00:00:00Z"]),
+        ({"price_plan_id": "pp.2"}, []),
+        ({"start_date": "2024-02-01", "owner_id": "A"}, ["2024-02-01T00:00:00Z"]),
+        ({"end_date": "2024-04-01", "owner_id": "A", "customer_id": "CUS"}, ["2024-03-01T00:00:00Z"]),
+    ],
+)
+def test_filters_may_be_given_together(
+    client: TestClient[Litestar], filters: dict[str, str], starts: list[str]
+) -> None:
+    """Those of §2.1, in any combination; there are no orders yet."""
+    assert [invoice["startDate"] for invoice in listed(client, **filters)["data"]] == starts
+
+
+def test_pages_go_from_drafts_to_what_is_issued(client: TestClient[Litestar]) -> None:
+    """Drafts by account, the newest cycle first, and behind the last of them the finalised invoice."""
+    page = listed(client, owner_id="A", pageSize=20)
+    found = page["data"]
+    while page["nextToken"]:
+        page = listed(client, nextToken=page["nextToken"])
+        found += page["data"]
+    starts = [invoice["startDate"] for invoice in found]
+    assert starts == sorted(starts, reverse=True)
+    assert [invoice["status"] for invoice in found] == ["DRAFT"] * (len(found) - 1) + ["DUE"]
+    assert len(found) > 30
+
+
+@pytest.mark.parametrize(
     "query",
-    ["colour=red", "pageSize=51", "pageSize=0", "pageSize=x", "status=PROCESSED", "start_time=-1", "end_time=1e99",
+    ["colour=red", "class=PURCHASE", "invoice_date=yesterday", "start_date=2024-13-01", "end_date=1",
+     "pageSize=51", "pageSize=0", "pageSize=x", "status=PROCESSED", "start_time=-1", "end_time=1e99",
      "start_time=999999999999999999", "nextToken=abc", "owner_id=A&owner_id=B"],
 )  # fmt: skip
 def test_strange_parameters_are_refused(client: TestClient[Litestar], query: str) -> None:
     response = client.get(f"/invoices?{query}")
     assert response.status_code == 400, response.text
-    named = response.json()["message"].replace("page_size", "pageSize")
+    named = response.json()["message"].replace("page_size", "pageSize").replace("invoice_class", "class")
     assert query.partition("=")[0] in named
 
 

@@ -2,8 +2,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from invoice_samples import draft_advance_invoice_of, draft_invoice_of
 from price_plan_samples import SlabSample, cycle_in, fixed_fee, monthly, price_plan, usage_card
 
+from tallybook.core.advance_lines import advance_lines
 from tallybook.core.billed_cycle import billed_cycle, cycle_after
 from tallybook.core.customer import Address
 from tallybook.core.errors import Invalid
@@ -17,7 +19,6 @@ from tallybook.core.invoice import (
     UsageLine,
     shown_amount,
 )
-from tallybook.core.invoice_lines import advance_lines, draft_advance_invoice_of, draft_invoice_of
 from tallybook.core.period import Window, cycles_from
 from tallybook.core.price_plan import PricedItems, PricePlan, check_price_plan
 from tallybook.core.pricing_schedule import PricingSchedule, associate, disassociate, new_schedule
@@ -211,7 +212,7 @@ def test_what_was_charged_for_days_that_are_no_longer_billed_comes_back() -> Non
     """90 were charged for November; the plan ended on the 20th, so 20 of 30 days are due, 60: 30 come back."""
     plan = price_plan(fixed_fee("90", advance=True, prorated=True))
     cycle = cycle_in(plan, (date(2023, 11, 1), date(2023, 11, 21)))
-    [(charge, line)] = advance_lines(cycle, {"add_on.1": Decimal(90)}, "USD")
+    [(charge, line, _)] = advance_lines(cycle, {"add_on.1": Decimal(90)}, "USD", "exact")
     assert (charge.amount, charge.start_date) == (-30, date(2023, 11, 1))
     assert [shown_amount(part) for part in line.lines] == [60, -90]
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from invoice_samples import draft_invoice_of
 from price_plan_samples import SlabSample, cycle_in, monthly, price_plan, usage_card
 
 from tallybook.core.customer import Address
@@ -25,7 +26,6 @@ from tallybook.core.invoice import (
     shown_amount,
     status_when_issued,
 )
-from tallybook.core.invoice_lines import draft_invoice_of
 from tallybook.core.period import Window
 from tallybook.core.price_plan import PricePlan
 
@@ -169,6 +169,7 @@ ALLOWED = {
     ("DUE", "VOID"),
     ("DUE", "MERGED"),
     ("PARTIALLY_PAID", "PAID"),
+    ("PARTIALLY_PAID", "REFUND_INITIATED"),
     ("PAID", "REFUND_INITIATED"),
     ("REFUND_INITIATED", "REFUND_COMPLETED"),
     ("UN_COLLECTIBLE", "PAID"),

@@ -4,12 +4,16 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from composite_samples import DAY, GROUP, ISSUED_AT, due
 from paper_samples import billed, draft, draft_of, issued, to, two_slabs, used
 from price_plan_samples import VOLUME, SlabSample, bounds, fixed_fee, price_plan, usage_card
+from pricing_rule_samples import rule, var
 
+from tallybook.core.composite_invoice import composite_of
 from tallybook.core.errors import TooLarge
-from tallybook.core.invoice import Invoice, InvoiceStatus
+from tallybook.core.invoice import Invoice, InvoiceStatus, finalised
 from tallybook.core.invoice_paper import InvoicePaper, PaperRow, invoice_paper, printed
+from tallybook.core.invoice_text import invoice_text
 from tallybook.core.letterhead import Letterhead
 
 ACME = Letterhead(lines=("Acme",))
@@ -42,6 +46,22 @@ def test_slabs_stand_below_their_card_where_asked_for():
         ("Over 100", "50", "1.00", "50.00"),
     ]
     assert cells(shown.usage) == [("hours", "150", "", "3 events")]
+
+
+def test_what_a_rule_changed_is_explained():
+    """Half of 150 units for nothing: the slabs stand there without being asked for, beside what the rule did."""
+    half = rule({"/": [var("usage.urc.um.1"), 2]}, target="usage.urc.um.1", name="Half price")
+    thanks = rule(-7, name="Thank you", rule_id="pp_rule.2")
+    plan = price_plan(usage_card(SlabSample("0", "2"), display_name="Compute hours"), fixed_fee("10"))
+    plan = msgspec.structs.replace(plan, pricing_rules=(half, thanks))
+    assert cells(paper(issued(draft_of(plan, usage=[used("hours", "150")]))).rows) == [
+        ("Compute hours", "75", "", "150.00"),
+        ("All", "75", "2.00", "150.00"),
+        ("Half price", "-75", "", "0.00"),
+        ("fee.add_on.1", "1", "10.00", "10.00"),
+        ("By pricing rules", "", "", "-7.00"),
+        ("Thank you", "", "", "-7.00"),
+    ]
 
 
 def test_one_rate_stands_on_the_card():
@@ -150,9 +170,30 @@ def test_a_void_invoice_is_marked():
     assert shown.verdict[2] == "This invoice is void; nothing is due."
 
 
-def test_payment_does_not_change_the_paper():
-    """The file of an invoice stays what was sent."""
-    assert paper(msgspec.structs.replace(two_slabs(), status=InvoiceStatus.PAID)) == paper(two_slabs())
+def test_what_is_left_to_pay_stands_on_the_paper():
+    """250 less 100 that are paid is 150; a wallet may have paid them before the customer sees the invoice."""
+    status = InvoiceStatus.PARTIALLY_PAID
+    shown = paper(msgspec.structs.replace(two_slabs(), status=status, paid_amount=Decimal(100)))
+    assert shown.verdict == ("Amount due", "USD 150.00", paper(two_slabs()).verdict[2])
+    assert [(fact.label, fact.value) for fact in shown.payments] == [("Paid", "100.00"), ("To be paid", "150.00")]
+    assert shown.sums == paper(two_slabs()).sums
+    assert paper(two_slabs()).payments == ()
+
+
+def test_what_is_paid_is_not_asked_for_again():
+    """Paid, and given back afterwards."""
+    paid = msgspec.structs.replace(two_slabs(), status=InvoiceStatus.PAID, paid_amount=Decimal(250))
+    assert paper(paid).verdict == ("Amount", "USD 250.00", "Paid; nothing is left to pay.")
+    refunded = msgspec.structs.replace(two_slabs(), status=InvoiceStatus.REFUND_COMPLETED)
+    assert paper(refunded).verdict == ("Amount", "USD 250.00", "This invoice is refunded; nothing is due.")
+
+
+def test_a_merged_invoice_says_which_one_is_to_be_paid():
+    """Else it would be paid twice."""
+    merged = msgspec.structs.replace(two_slabs(), status=InvoiceStatus.MERGED, merged_into="inv.x.y")
+    assert paper(merged).verdict == ("Amount", "USD 250.00", "It is part of inv.x.y; pay that invoice.")
+    assert "Due date" not in facts(merged)
+    assert "Merged into inv.x.y" in invoice_text(merged)
 
 
 def test_money_back_is_in_the_customers_favour():
@@ -249,3 +290,27 @@ def test_one_name_is_not_said_twice():
     """An account that is called like its customer."""
     account = msgspec.structs.replace(billed(), customer_name=billed().account_name)
     assert paper(to(two_slabs(), account)).recipient[1] == "Rua Augusta 1"
+
+
+def test_composite_shows_each_member_with_its_sum():
+    """The members' lines below their names, their totals above the grand one: 10.25 + 2.50 = 12.75."""
+    made = composite_of(
+        GROUP, [due("A", "10.25"), due("B", "2.5")], organisation_id="org", day=DAY, computed_at=ISSUED_AT
+    )
+    composite = finalised(made, issued_at=ISSUED_AT)
+    shown = paper(composite)
+    first, second = (f"Account {name}, 1 January 2024 to 31 January 2024" for name in "AB")
+    assert cells(shown.rows) == [
+        (first, "", "", ""),
+        ("Requests", "", "", "10.25"),
+        (second, "", "", ""),
+        ("Requests", "", "", "2.50"),
+    ]
+    assert cells(shown.sums) == [
+        (first, "", "", "10.25"),
+        (second, "", "", "2.50"),
+        ("Total USD", "", "", "12.75"),
+    ]
+    assert shown.recipient[:2] == ("The whole house", "Customer CUS")
+    assert {"Invoice group": "inv_group.1", "Invoices merged": "2"}.items() <= facts(composite).items()
+    assert {"Account", "Plan", "Period"}.isdisjoint(facts(composite))

@@ -2,12 +2,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from invoice_samples import draft_increase_invoice_of
 from price_plan_samples import VOLUME, SlabSample, cycle_in, fixed_fee, licence_card, monthly, price_plan
 
+from tallybook.core.advance_lines import advance_lines
 from tallybook.core.customer import Address
 from tallybook.core.errors import Invalid
 from tallybook.core.invoice import BilledAccount, InvoiceLine
-from tallybook.core.invoice_lines import advance_lines, draft_increase_invoice_of
 from tallybook.core.licence import (
     HeldRun,
     LicenceUpdate,
@@ -180,7 +181,7 @@ def test_licences_in_advance_settle_what_was_charged() -> None:
     """330 are due and 300 were charged: 30 more, with the working under it."""
     card = licence_card(SEAT, advance=True, prorated=True)
     cycle = cycle_in(price_plan(card), NOVEMBER, held={"add_on.1": held_runs(SEATS[:2], NOVEMBER)})
-    [(charge, line)] = advance_lines(cycle, {"add_on.1": Decimal(300)}, "USD")
+    [(charge, line, _)] = advance_lines(cycle, {"add_on.1": Decimal(300)}, "USD", "exact")
     assert charge.amount == 30
     due, before = line.lines
     assert [part.amount.amount for part in due.lines] == [150, 180]

@@ -175,9 +175,13 @@ def test_entity_has_room_for_a_thousand_settings():
 
 
 def test_without_a_choice_the_defaults_hold():
-    """Exact rules, the newer generation, and a day for events that came too early."""
+    """Exact rules, the newer generation, a day for events that came too early, and none for those too late."""
     expected = OrganisationChoices(
-        expression_dialect=ExpressionDialect.EXACT, profile=Profile.TOGAI_2024_12, reprocess_within_hours=24
+        expression_dialect=ExpressionDialect.EXACT,
+        profile=Profile.TOGAI_2024_12,
+        reprocess_within_hours=24,
+        late_usage_days=0,
+        auto_advance=True,
     )
     assert organisation_choices([]) == organisation_choices([setting("togai", at=place("profile"))]) == expected
 
@@ -189,11 +193,17 @@ def test_choices_are_read(text: str, hours: int | None):
         choice("expression_dialect", "togai"),
         choice("profile", "togai-2023-05"),
         choice("reprocess_within", text),
+        choice("late_usage_days", "3650"),
+        choice("invoice_auto_advance", "off"),
     ]
     for each in chosen:
         check_setting(each)
     assert organisation_choices(chosen) == OrganisationChoices(
-        expression_dialect=ExpressionDialect.TOGAI, profile=Profile.TOGAI_2023_05, reprocess_within_hours=hours
+        expression_dialect=ExpressionDialect.TOGAI,
+        profile=Profile.TOGAI_2023_05,
+        reprocess_within_hours=hours,
+        late_usage_days=3_650,
+        auto_advance=False,
     )
 
 
@@ -206,6 +216,9 @@ def test_choices_are_read(text: str, hours: int | None):
         (choice("reprocess_within", "-1"), "value: reprocess_within is hours"),
         (choice("reprocess_within", "87601"), "value: reprocess_within is hours"),
         (choice("reprocess_within", "1.5"), "value: reprocess_within is hours"),
+        (choice("late_usage_days", "3651"), "value: late_usage_days is days from 0 (none) to 3650; found '3651'"),
+        (choice("late_usage_days", "ever"), "value: late_usage_days is days"),
+        (choice("invoice_auto_advance", "false"), "value: invoice_auto_advance is on or off"),
         (choice("profile", "togai-2023-05", entity_type=EntityType.ACCOUNT), "entityType: profile is a setting of"),
         (setting('"exact"', SettingType.JSON, at=place("profile", namespace=TOGAI)), "dataType: profile is a STRING"),
     ],

@@ -10,18 +10,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from billing_samples import add_account, add_catalogue, use
+from billing_samples import add_account, add_catalogue, by_account, use
 from price_plan_samples import NOW, SlabSample, monthly, price_plan, usage_card
 
 from tallybook.core.errors import Corrupt, NotFound
 from tallybook.core.instant import hours_since_1970
 from tallybook.core.invoice import Invoice, InvoiceStatus
+from tallybook.core.invoice_inputs import HourOfUsage
 from tallybook.core.period import FOREVER
 from tallybook.core.pricing_schedule import associate, disassociate, new_schedule
 from tallybook.flows.bill import Billing, BillReport
+from tallybook.flows.list_invoices import InvoicePlace, place_of
 from tallybook.storage import accounts, ledger, plans
 from tallybook.storage.database import Database, migrate, open_database
-from tallybook.storage.ledger import InvoiceFilter, InvoiceKey, key_of
+from tallybook.storage.ledger import InvoiceFilter
 
 MID_MARCH = datetime(2024, 3, 15, tzinfo=UTC)
 
@@ -48,7 +50,7 @@ def close(billing: Billing, as_of: datetime) -> BillReport:
 
 def stored(database: Database) -> list[Invoice]:
     with database.read() as connection:
-        return list(ledger.invoices(connection, "org"))
+        return by_account(ledger.invoices(connection, "org"))
 
 
 def summary(invoices: list[Invoice]) -> list[tuple[str, str, str, str]]:
@@ -123,7 +125,7 @@ def test_parallel_runs_issue_each_invoice_once(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         reports = list(pool.map(lambda _: close(Billing(database), MID_MARCH), range(8)))
     assert sum(report.finalised for report in reports) == 40
-    keys = [key_of(invoice).place() for invoice in stored(database)]
+    keys = [(invoice.account.account_id, invoice.start_date) for invoice in stored(database)]
     assert len(keys) == len(set(keys)) == 40
 
 
@@ -132,7 +134,8 @@ def _bill_until_killed(path: Path, kill_after_accounts: int) -> None:
         if done == kill_after_accounts:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Billing(open_database(path)).close_due_cycles(as_of=MID_MARCH, metered_through=MID_MARCH, on_account=kill_at)
+    billing = Billing(open_database(path), accounts_per_page=2)
+    billing.close_due_cycles(as_of=MID_MARCH, metered_through=MID_MARCH, on_account=kill_at)
 
 
 def test_a_killed_run_is_finished_by_the_next(database: Database, tmp_path: Path) -> None:
@@ -217,8 +220,10 @@ def test_inputs_are_stored_with_their_hash(database: Database, billing: Billing)
         inputs = ledger.inputs(connection, "org", invoice.invoice_id)
     assert inputs is not None
     hour = hours_since_1970(datetime(2024, 1, 20, tzinfo=UTC))
-    assert inputs.usage == (("um.1", hour, Decimal("0.1"), 1),)
-    assert (inputs.plan_id, inputs.plan_version, inputs.meter_versions) == ("pp.1", 1, {"um.1": 1})
+    assert inputs.usage == {"um.1": (HourOfUsage(hour, Decimal("0.1"), 1),)}
+    assert inputs.cycle is not None
+    assert (inputs.cycle.plan_id, inputs.cycle.plan_version) == ("pp.1", 1)
+    assert [(meter.meter_id, meter.version) for meter in inputs.meters] == [("um.1", 1)]
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE invoice SET inputs = replace(inputs, '0.1', '0.2')")
     with database.read() as connection, pytest.raises(Corrupt, match="hash"):
@@ -235,7 +240,7 @@ def test_progress_is_told_after_each_account(billing: Billing) -> None:
 
 
 def test_drafts_and_invoices_are_listed_together(database: Database, billing: Billing) -> None:
-    """By account, the newest cycle first: what has begun and is not finalised is a draft."""
+    """Drafts by account, the newest cycle first, are what has begun and is not finalised; then what is."""
     with database.write() as connection:
         add_account(connection, "B", start=date(2024, 3, 1))
     use(database, "A", "2024-01-20", "150")
@@ -245,9 +250,22 @@ def test_drafts_and_invoices_are_listed_together(database: Database, billing: Bi
     assert summary(listed) == [
         ("A", "2024-03-01", "DRAFT", "8.00"),
         ("A", "2024-02-01", "DRAFT", "0.00"),
-        ("A", "2024-01-10", "DUE", "250.00"),
         ("B", "2024-03-01", "DRAFT", "0.00"),
+        ("A", "2024-01-10", "DUE", "250.00"),
     ]
+
+
+def test_what_was_issued_last_comes_first(database: Database, billing: Billing) -> None:
+    """Invoices of one instant are in the order of their ids (§2.1)."""
+    with database.write() as connection:
+        for number in range(6):
+            add_account(connection, f"B{number}")
+    for as_of in (datetime(2024, 2, 10, tzinfo=UTC), MID_MARCH):
+        close(billing, as_of)
+    listed = billing.invoices_of("org", InvoiceFilter(status=InvoiceStatus.PAID), limit=50, now=MID_MARCH)
+    assert [str(invoice.start_date) for invoice in listed] == ["2024-02-01"] * 7 + ["2024-01-10"] * 7
+    ids = [invoice.invoice_id for invoice in listed]
+    assert ids == [*sorted(ids[:7]), *sorted(ids[7:])]
 
 
 def test_a_draft_is_never_stale(database: Database, billing: Billing) -> None:
@@ -270,10 +288,10 @@ def test_pages_join_without_gap_or_repeat(database: Database, billing: Billing, 
     everything = billing.invoices_of("org", limit=1000, now=MID_MARCH)
     assert len(everything) == 15
     found: list[Invoice] = []
-    after: InvoiceKey | None = None
+    after: InvoicePlace | None = None
     while page := billing.invoices_of("org", after=after, limit=page_size, now=MID_MARCH):
         found += page
-        after = key_of(page[-1])
+        after = place_of(page[-1])
     assert found == everything
 
 
@@ -287,6 +305,11 @@ def test_pages_join_without_gap_or_repeat(database: Database, billing: Billing, 
         (InvoiceFilter(account_id="none"), []),
         (InvoiceFilter(customer_id="none"), []),
         (InvoiceFilter(account_id="A", customer_id="CUS", started_from=date(2024, 3, 1)), ["A 2024-03-01"]),
+        (InvoiceFilter(plan_id="pp.1", start_date=date(2024, 2, 1)), ["A 2024-02-01", "B 2024-02-01"]),
+        (InvoiceFilter(plan_id="pp.2"), []),
+        (InvoiceFilter(end_date=date(2024, 2, 1)), ["A 2024-01-10", "B 2024-01-10"]),
+        (InvoiceFilter(invoice_date=date(2024, 2, 3)), ["A 2024-01-10", "B 2024-01-10"]),
+        (InvoiceFilter(invoice_date=date(2024, 4, 3), account_id="B"), ["B 2024-03-01"]),
         (InvoiceFilter(started_before=date(2024, 2, 1)), ["A 2024-01-10", "B 2024-01-10"]),
     ],
 )
@@ -296,7 +319,7 @@ def test_filters_hold_for_drafts_and_invoices(
     with database.write() as connection:
         add_account(connection, "B")
     close(billing, datetime(2024, 2, 10, tzinfo=UTC))
-    listed = billing.invoices_of("org", wanted, limit=50, now=MID_MARCH)
+    listed = by_account(billing.invoices_of("org", wanted, limit=50, now=MID_MARCH))
     assert [f"{invoice.account.account_id} {invoice.start_date}" for invoice in listed] == expected
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from billing_samples import add_account, add_catalogue
+from billing_samples import add_account, add_catalogue, by_account
 from price_plan_samples import NOW, fixed_fee, monthly, price_plan
 
 from tallybook.core.errors import Conflict
 from tallybook.core.invoice import Invoice, InvoiceStatus
 from tallybook.core.period import FOREVER
 from tallybook.core.plan_changes import PlanChanges, changed_plan
-from tallybook.core.plan_migration import MigrationMode, migrated
+from tallybook.core.plan_migration import MigrationMode, Move, migrated
 from tallybook.core.price_plan import PricePlan
 from tallybook.flows.bill import Billing
 from tallybook.flows.define_accounts import found_account
@@ -72,7 +72,7 @@ def close(billing: Billing, day: str) -> int:
 
 def stored(database: Database) -> list[tuple[str, str, str]]:
     with database.read() as connection:
-        found = list(ledger.invoices(connection, "org", OF_FEES))
+        found = by_account(ledger.invoices(connection, "org", OF_FEES))
     return [_summary(invoice) for invoice in found]
 
 
@@ -123,7 +123,7 @@ def test_parallel_runs_charge_each_fee_once(database: Database) -> None:
         ("STANDARD_ADVANCED", "2024-01-10", "90.00"),
     ]
     with database.read() as connection:
-        charged = ledger.charged_in_advance(connection, "org", "F", (date(2024, 1, 10), date(2024, 2, 1)))
+        charged = ledger.charged_in_advance(connection, "org", ["F"], (date(2024, 1, 10), date(2024, 2, 1)))["F"]
     assert [amounts["add_on.1"] for amounts in charged.values()] == [90, 90]
 
 
@@ -140,7 +140,8 @@ def test_a_new_version_in_mid_cycle_changes_the_fee_from_then_on(database: Datab
     with database.write() as connection:
         plans.add_plan_version(connection, "org", second, now=NOW)
         account = found_account(connection, "org", "F")
-        moved = migrated(account.schedules, second, versions=[1], mode=MigrationMode.IMMEDIATE, today=date(2024, 2, 14))
+        move = Move(source_id=plan.plan_id, versions=[1], target=second, mode=MigrationMode.IMMEDIATE)
+        moved = migrated(account.schedules, move, today=date(2024, 2, 14))
         store_schedules(connection, "org", account, moved, now=NOW)
     close(billing, "2024-02-17")
     assert stored(database)[0] == ("STANDARD", "2024-02-01", "61.03")
@@ -178,7 +179,7 @@ def test_a_plan_that_ends_early_gives_back_what_was_charged(database: Database, 
     bill(database, fee_plan(prorated=True), "2024-01-01")
     close(billing, "2024-02-03")
     with database.read() as connection:
-        charged = ledger.charged_in_advance(connection, "org", "F", (date(2024, 2, 1), date(2024, 2, 1)))
+        charged = ledger.charged_in_advance(connection, "org", ["F"], (date(2024, 2, 1), date(2024, 2, 1)))["F"]
     assert charged == {date(2024, 2, 1): {"add_on.1": Decimal(90)}}
     remove(database, from_day=date(2024, 2, 15))
     close(billing, "2024-02-17")
@@ -198,9 +199,9 @@ def test_the_inputs_say_what_was_charged_before(database: Database, billing: Bil
     bill(database, fee_plan(), "2024-01-01")
     close(billing, "2024-02-03")
     with database.read() as connection:
-        invoice = next(ledger.invoices(connection, "org", OF_FEES))
+        [invoice, *_] = by_account(ledger.invoices(connection, "org", OF_FEES))
         inputs = ledger.inputs(connection, "org", invoice.invoice_id)
     assert inputs is not None
     assert [(str(charge.start_date), charge.amount) for charge in inputs.charged] == [("2024-01-01", 90)]
     assert inputs.following is not None
-    assert (str(inputs.following.start_date), inputs.following.cycle_number) == ("2024-02-01", 1)
+    assert (str(inputs.following.window.start), inputs.following.number) == ("2024-02-01", 1)

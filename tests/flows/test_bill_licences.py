@@ -6,16 +6,17 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from billing_samples import add_account, add_catalogue
+from billing_samples import add_account, add_catalogue, by_account
 from price_plan_samples import NOW, SlabSample, licence_card, monthly, price_plan
 
 from tallybook.core.add_on import AddOn, AddOnType
+from tallybook.core.decimals import plain_text
 from tallybook.core.errors import Conflict, Invalid, NotFound
 from tallybook.core.licence import LicenceUpdate, LicenceUpdateType
 from tallybook.core.rate_card import LicenceRateCard
 from tallybook.flows.bill import Billing
 from tallybook.flows.update_licences import edit_metadata, update_licence
-from tallybook.storage import add_ons, ledger, licences, plans
+from tallybook.storage import add_ons, credits, ledger, licences, plans
 from tallybook.storage.database import Database, migrate, open_database
 from tallybook.storage.ledger import InvoiceFilter
 
@@ -68,12 +69,19 @@ def close(billing: Billing, day: str) -> int:
 
 def stored(database: Database) -> list[tuple[str, str, str]]:
     with database.read() as connection:
-        found = list(ledger.invoices(connection, "org", InvoiceFilter(account_id="L")))
-    return [(invoice.invoice_type.value, str(invoice.start_date), str(invoice.total)) for invoice in found]
+        found = by_account(ledger.invoices(connection, "org", InvoiceFilter(account_id="L")))
+    newest_first = sorted(found, key=lambda invoice: (-invoice.start_date.toordinal(), invoice.invoice_type.value))
+    return [(invoice.invoice_type.value, str(invoice.start_date), str(invoice.total)) for invoice in newest_first]
+
+
+def given_back(database: Database) -> list[str]:
+    """What is left of the account's credits."""
+    with database.read() as connection:
+        return [plain_text(each.left) for each in credits.unspent_credits(connection, "org", ["L"]).get("L", ())]
 
 
 def test_the_contracts_seats_in_advance_with_proration(database: Database, billing: Billing) -> None:
-    """Contract 3.6: 300 on day 1, 30 at once on day 16, 10 back with the cycle's invoice; December's ten are 300."""
+    """Contract 3.6: 300 on day 1, 30 at once on day 16, 10 credited with the cycle; December's ten are 300."""
     bill(database, licence_card(SEAT, advance=True, prorated=True))
     update_licence(database, "org", held("2023-10-01", "10", absolute=True))
     close(billing, "2023-11-01")
@@ -85,13 +93,14 @@ def test_the_contracts_seats_in_advance_with_proration(database: Database, billi
     close(billing, "2023-12-03")
     assert stored(database) == [
         ("ADHOC_ADVANCED", "2023-11-16", "30.00"),
-        ("STANDARD", "2023-11-01", "290.00"),
+        ("STANDARD", "2023-11-01", "300.00"),
         ("STANDARD_ADVANCED", "2023-11-01", "300.00"),
     ]
+    assert given_back(database) == ["10"]
 
 
 def test_a_late_bill_run_comes_to_the_same(database: Database, billing: Billing) -> None:
-    """Everything in one run after the month: 320 for November and 300 for December, as 300 + 30 + 290 above."""
+    """Everything in one run after the month: 320 for November and 300 for December, as 300 + 30 + 300 − 10 above."""
     bill(database, licence_card(SEAT, advance=True, prorated=True))
     for update in (held("2023-10-01", "10"), held("2023-11-16", "2"), held("2023-11-26", "-2")):
         update_licence(database, "org", update)

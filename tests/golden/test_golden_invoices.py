@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
+from invoice_samples import draft_advance_invoice_of, draft_invoice_of
 from price_plan_samples import (
     FLAT,
     VOLUME,
@@ -21,11 +23,11 @@ from price_plan_samples import (
     price_plan,
     usage_card,
 )
+from pricing_rule_samples import rule, var
 
 from tallybook.core.billed_cycle import BilledCycle
 from tallybook.core.customer import Address
 from tallybook.core.invoice import BilledAccount, Invoice, UsageLine, finalised
-from tallybook.core.invoice_lines import draft_advance_invoice_of, draft_invoice_of
 from tallybook.core.invoice_text import invoice_text
 from tallybook.core.licence import HeldRun, runs_within
 from tallybook.core.period import PricingInterval, Window, grace_deadline
@@ -292,9 +294,36 @@ def licences_in_advance_and_by_weeks() -> Invoice:
     )
 
 
+def pricing_rules() -> Invoice:
+    """Seats, 5 at 20: 100. Call minutes, 7,200 at 0.10: 720; 1,000 are free for each seat, so 5,000 × 0.10 = 500 off.
+    Photos, 3,000 at 0.50, of which 75 a day are free: 31 × 75 = 2,325, so 675 × 0.50 = 337.50.
+    Platform: 60 instead of 90. 100 + 720 + 337.50 + 60 − 500 = 717.50.
+    """
+    month = {"duration.as": [{"duration.between": [var("invoice.start_date"), var("invoice.end_date")]}, "DAYS"]}
+    free_photos = {"max": [{"-": [var("usage.urc.um.2"), {"*": [month, 75]}]}, 0]}
+    free_minutes = {"min": [{"*": [var("usage.lic.add_on.1"), 1000, 0.1]}, var("revenue.urc.um.1")]}
+    plan = price_plan(
+        licence_card(SlabSample("0", "20"), display_name="Seats"),
+        usage_card(SlabSample("0", "0.1"), display_name="Call minutes"),
+        usage_card(SlabSample("0", "0.5"), meter_id="um.2", display_name="Photos"),
+        fixed_fee("90", add_on_id="add_on.2", display_name="Platform"),
+        name="Studio",
+    )
+    rules = (
+        rule(free_photos, target="usage.urc.um.2", name="75 photos a day are free"),
+        rule(60, target="revenue.ff.add_on.2", name="Price for old customers", order=2, rule_id="pp_rule.2"),
+        rule({"-": [free_minutes]}, name="1,000 minutes free for each seat", order=3, rule_id="pp_rule.3"),
+    )
+    plan = msgspec.structs.replace(plan, pricing_rules=rules)
+    seats = (HeldRun(date(2024, 3, 1), date(2024, 4, 1), Decimal(5)),)
+    usage = (used("minutes", "7200"), used("photos", "3000", meter_id="um.2"))
+    return issued(draft(plan, *usage, held={"add_on.1": seats}))
+
+
 @pytest.mark.parametrize(
     ("make", "total"),
     [
+        (pricing_rules, "717.50"),
         (every_price_type_with_true_up, "500.00"),
         (yen_without_decimals, "850"),
         (stub_cycle_with_cut_lines, "1.08"),

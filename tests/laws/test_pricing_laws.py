@@ -6,13 +6,13 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from invoice_samples import draft_invoice_of
 from price_plan_samples import PER_UNIT, TIERED, VOLUME, SlabSample, cycle_in, price_plan, usage_card
 
 from tallybook.core.aggregation import Aggregation, Usage, quantity_of, value_of
 from tallybook.core.customer import Address
 from tallybook.core.decimals import EXACT
 from tallybook.core.invoice import BilledAccount, InvoiceLine, UsageLine, shown_amount
-from tallybook.core.invoice_lines import draft_invoice_of
 from tallybook.core.money import MINOR_UNIT_DIGITS
 from tallybook.core.period import Window
 from tallybook.core.pricing import price_usage, split_over_slabs, sum_exactly

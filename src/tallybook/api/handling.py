@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, delete, get, patch, post
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, delete, get, patch, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
@@ -25,6 +25,7 @@ from tallybook.api.parameters import refuse_strange_parameters
 from tallybook.api.permissions import require_permission
 from tallybook.config import Settings
 from tallybook.core.credential import Identity, Scope
+from tallybook.flows.ask_tax import tax_function
 from tallybook.flows.authenticate import Authenticator
 from tallybook.flows.print_invoice import Press
 from tallybook.flows.query import Events
@@ -91,6 +92,7 @@ class Dependencies:
         self.authenticator = authenticator
         self.events = events
         self.press = Press()
+        self.tax_function = tax_function(settings.tax_function)
 
 
 Caller = NamedDependency[Identity]
@@ -133,6 +135,11 @@ def writing(
 def changing(path: str, *, operation_id: str, summary: str, tag: str, status: HTTPStatus = HTTPStatus.OK) -> Route:
     """A PATCH route for keys with the scope `write`."""
     return patch(path, status_code=status, **_common(Scope.WRITE, operation_id, summary, tag))
+
+
+def replacing(path: str, *, operation_id: str, summary: str, tag: str) -> Route:
+    """A PUT route for keys with the scope `write`; answers 200."""
+    return put(path, status_code=HTTPStatus.OK, **_common(Scope.WRITE, operation_id, summary, tag))
 
 
 def removing(path: str, *, operation_id: str, summary: str, tag: str) -> Route:

@@ -13,10 +13,11 @@ import msgspec
 from litestar.params import FromPath, QueryParameter
 
 from tallybook.api.file_links import FileLinks, Links
-from tallybook.api.handling import Caller, Connected, NextToken, reading
+from tallybook.api.handling import Caller, Connected, Dependencies, NextToken, reading
 from tallybook.api.paging import Listing
+from tallybook.core.credential import Identity
 from tallybook.core.customer import Address
-from tallybook.core.decimals import ZERO, plain_text
+from tallybook.core.decimals import plain_text
 from tallybook.core.errors import Invalid
 from tallybook.core.instant import EPOCH
 from tallybook.core.invoice import (
@@ -29,21 +30,24 @@ from tallybook.core.invoice import (
     UsageLine,
     shown_amount,
 )
+from tallybook.core.invoice_group import InvoiceGroup
 from tallybook.core.period import FOREVER, midnight
 from tallybook.core.pricing import Clamp, PricedSlab
 from tallybook.flows.bill import Billing
-from tallybook.storage.ledger import InvoiceFilter, InvoiceKey, key_of
+from tallybook.flows.list_invoices import InvoicePlace, place_of
+from tallybook.storage.ledger import InvoiceFilter
+from tallybook.storage.pages import PageRequest
 
 INVOICES_PER_PAGE_MAX = 50  # the interface's limit
 _MILLISECONDS_MAX = (midnight(FOREVER) - EPOCH) // timedelta(milliseconds=1)
 _USAGE_UNITS = "USAGE_UNITS"
-_LISTING = Listing("invoices", InvoiceKey, size_default=INVOICES_PER_PAGE_MAX)
+_LISTING = Listing("invoices", InvoicePlace, size_default=INVOICES_PER_PAGE_MAX)
 
-_PageSize = Annotated[
+InvoicePageSize = Annotated[
     int | None,
     QueryParameter(name="pageSize", description="Items on a page, normally 50.", ge=1, le=INVOICES_PER_PAGE_MAX),
 ]
-_StartTime = Annotated[
+StartTime = Annotated[
     int | None,
     QueryParameter(
         name="start_time",
@@ -52,7 +56,7 @@ _StartTime = Annotated[
         le=_MILLISECONDS_MAX,
     ),
 ]
-_EndTime = Annotated[
+EndTime = Annotated[
     int | None,
     QueryParameter(
         name="end_time",
@@ -67,6 +71,14 @@ class InvoiceClass(Enum):
     """What kind of paper it is."""
 
     INVOICE = "INVOICE"
+
+
+class WantedClass(Enum):
+    """What kinds of paper may be asked for; there is none but invoices."""
+
+    INVOICE = "INVOICE"
+    ORDER = "ORDER"
+    BILLABLE = "BILLABLE"
 
 
 class FinalizingStatus(Enum):
@@ -117,21 +129,37 @@ class InvoiceDetailsAccount(msgspec.Struct, frozen=True, kw_only=True, rename="c
     primary_email: str
 
 
-class InvoiceDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Who is billed, and by which plan."""
+class InvoiceDetailsGroup(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The invoice group, as known when the invoice was computed."""
 
-    customer: InvoiceDetailsCustomer
+    id: str
+    name: str
+    email: str
+    daily_invoice_consolidation: bool
+    invoice_currency: str
+    address: BillingAddress
+
+
+class InvoiceDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Who is billed, and by which plan, if by one.
+
+    Where a group is billed, it stands in the account's place too; a customer, if all its accounts have the same.
+    """
+
+    customer: InvoiceDetailsCustomer | None = None
     account: InvoiceDetailsAccount
-    price_plan_name: str
+    price_plan_name: str | None = None
+    invoice_group: InvoiceDetailsGroup | None = None
 
 
 class InvoiceSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An invoice without its lines. `endDate` is exclusive; a draft has no `generatedAt`."""
 
     id: str
-    customer_id: str
+    customer_id: str | None = None
     owner_id: str
-    price_plan_id: str
+    sequence_id: str | None = None
+    price_plan_id: str | None = None
     status: InvoiceStatus
     finalizing_status: FinalizingStatus | None = None
     invoice_class: InvoiceClass
@@ -168,7 +196,7 @@ class ListInvoicesResponse(msgspec.Struct, frozen=True, kw_only=True, rename="ca
 @reading(
     "/invoices",
     operation_id="listInvoices",
-    summary="List drafts and invoices, by account, the newest cycle first",
+    summary="List drafts by account, then invoices, issued last first",
     tag="Invoices",
 )
 def list_invoices(
@@ -180,9 +208,16 @@ def list_invoices(
     owner_id: Annotated[str | None, QueryParameter(name="owner_id", description="Account id.")] = None,
     account_id: Annotated[str | None, QueryParameter(name="account_id", description="The same.")] = None,
     customer_id: Annotated[str | None, QueryParameter(name="customer_id")] = None,
-    page_size: _PageSize = None,
-    start_time: _StartTime = None,
-    end_time: _EndTime = None,
+    price_plan_id: Annotated[str | None, QueryParameter(name="price_plan_id")] = None,
+    invoice_class: Annotated[WantedClass | None, QueryParameter(name="class")] = None,
+    invoice_date: Annotated[date | None, QueryParameter(name="invoice_date")] = None,
+    start_date: Annotated[date | None, QueryParameter(name="start_date", description="Its first day.")] = None,
+    end_date: Annotated[
+        date | None, QueryParameter(name="end_date", description="The day behind its last, as `endDate` has it.")
+    ] = None,
+    page_size: InvoicePageSize = None,
+    start_time: StartTime = None,
+    end_time: EndTime = None,
 ) -> ListInvoicesResponse:
     page = _LISTING.asked(
         dependencies,
@@ -193,22 +228,25 @@ def list_invoices(
             "status": None if status is None else status.value,
             "owner_id": _owner(owner_id, account_id),
             "customer_id": customer_id,
-            "start_time": None if start_time is None else str(start_time),
-            "end_time": None if end_time is None else str(end_time),
+            "price_plan_id": price_plan_id,
+            "class": None if invoice_class is None else invoice_class.value,
+            "invoice_date": _text(invoice_date),
+            "start_date": _text(start_date),
+            "end_date": _text(end_date),
+            "start_time": _text(start_time),
+            "end_time": _text(end_time),
         },
     )
+    if page.filters.get("class", WantedClass.INVOICE.value) != WantedClass.INVOICE.value:
+        return ListInvoicesResponse(data=[], next_token=None)
     found = Billing(dependencies.database).invoices_of(
         identity.organisation_id,
-        _filter_of(page.filters),
+        filter_of(page.filters),
         after=page.after,
         limit=page.size + 1,
         now=datetime.now(UTC),
     )
-    last = key_of(found[page.size - 1]) if len(found) > page.size else None
-    return ListInvoicesResponse(
-        data=[summary_of(invoice, file_links) for invoice in found[: page.size]],
-        next_token=_LISTING.token(dependencies, identity, page, last),
-    )
+    return page_of(found, page, _LISTING, dependencies, identity, file_links)
 
 
 @reading("/invoices/{invoice_id:str}", operation_id="getInvoice", summary="Read an invoice", tag="Invoices")
@@ -225,6 +263,22 @@ ROUTES = (list_invoices, get_invoice)
 # ---- shapes ------------------------------------------------------------------------------------------------------
 
 
+def page_of(
+    found: list[Invoice],
+    page: PageRequest[InvoicePlace],
+    listing: Listing[InvoicePlace],
+    dependencies: Dependencies,
+    identity: Identity,
+    links: FileLinks,
+) -> ListInvoicesResponse:
+    """A page of what was found, which may be one more than it takes."""
+    last = place_of(found[page.size - 1]) if len(found) > page.size else None
+    return ListInvoicesResponse(
+        data=[summary_of(invoice, links) for invoice in found[: page.size]],
+        next_token=listing.token(dependencies, identity, page, last),
+    )
+
+
 def summary_of(invoice: Invoice, links: FileLinks) -> InvoiceSummary:
     """The invoice as the list shows it."""
     return InvoiceSummary(**_summary_fields(invoice, links))
@@ -234,7 +288,7 @@ def response_of(invoice: Invoice, links: FileLinks) -> InvoiceResponse:
     """The invoice with its usage and its line tree."""
     return InvoiceResponse(
         **_summary_fields(invoice, links),
-        auto_advance=True,
+        auto_advance=invoice.auto_advance,
         usage_info=tuple(_usage_item(line) for line in invoice.usage),
         revenue_info=_line_item(invoice.revenue),
     )
@@ -243,9 +297,10 @@ def response_of(invoice: Invoice, links: FileLinks) -> InvoiceResponse:
 def _summary_fields(invoice: Invoice, links: FileLinks) -> dict[str, Any]:
     return {
         "id": invoice.invoice_id,
-        "customer_id": invoice.account.customer_id,
+        "customer_id": invoice.account.customer_id or None,
         "owner_id": invoice.account.account_id,
-        "price_plan_id": invoice.plan_id,
+        "sequence_id": invoice.sequence_id,
+        "price_plan_id": invoice.plan_id or None,
         "status": invoice.status,
         "finalizing_status": None if invoice.issued_at is None else FinalizingStatus.FINALIZED,
         "invoice_class": InvoiceClass.INVOICE,
@@ -259,22 +314,41 @@ def _summary_fields(invoice: Invoice, links: FileLinks) -> dict[str, Any]:
         "updated_at": invoice.computed_at,
         "pdf_url": links.pdf_url(invoice),
         "total_amount": invoice.total,
-        "paid_amount": ZERO,
+        "paid_amount": _plain(invoice.paid_amount),
         "net_term_days": invoice.account.net_term_days,
-        "invoice_details": _details_of(invoice.account, invoice.plan_name),
+        "invoice_details": _details_of(invoice),
     }
 
 
-def _details_of(account: BilledAccount, plan_name: str) -> InvoiceDetails:
+def _details_of(invoice: Invoice) -> InvoiceDetails:
+    account = invoice.account
     return InvoiceDetails(
-        customer=InvoiceDetailsCustomer(name=account.customer_name, primary_email=account.customer_email),
+        customer=_customer_of(account),
         account=InvoiceDetailsAccount(
             name=account.account_name,
             invoice_currency=account.currency,
             address=_address_of(account.address),
             primary_email=account.email,
         ),
-        price_plan_name=plan_name,
+        price_plan_name=invoice.plan_name or None,
+        invoice_group=None if invoice.group is None else _group_of(invoice.group),
+    )
+
+
+def _customer_of(account: BilledAccount) -> InvoiceDetailsCustomer | None:
+    if not account.customer_id:
+        return None
+    return InvoiceDetailsCustomer(name=account.customer_name, primary_email=account.customer_email)
+
+
+def _group_of(group: InvoiceGroup) -> InvoiceDetailsGroup:
+    return InvoiceDetailsGroup(
+        id=group.group_id,
+        name=group.name,
+        email=group.email,
+        daily_invoice_consolidation=group.daily_consolidation,
+        invoice_currency=group.currency,
+        address=_address_of(group.address),
     )
 
 
@@ -293,10 +367,14 @@ def _usage_item(line: UsageLine) -> InvoiceLineItem:
     )
 
 
+_SENT_AS = {LineType.LATE_USAGE_AMOUNT: LineType.CUSTOM_AMOUNT}
+"""Lines that the interface has no word for, and the nearest one that it has."""
+
+
 def _line_item(line: InvoiceLine) -> InvoiceLineItem:
     return InvoiceLineItem(
         id=line.line_id,
-        type=line.line_type,
+        type=_SENT_AS.get(line.line_type, line.line_type),
         description=line.description,
         value_per_quantity=_rate_of(line),
         quantity=None if line.quantity is None else _plain(line.quantity),
@@ -309,7 +387,8 @@ def _line_item(line: InvoiceLine) -> InvoiceLineItem:
 
 def _rate_of(line: InvoiceLine) -> Decimal | None:
     working = line.working or line.fee
-    return None if working is None else _plain(working.rate)
+    rate = line.rate if working is None else working.rate
+    return None if rate is None else _plain(rate)
 
 
 def _metadata_of(line: InvoiceLine) -> dict[str, Any] | None:
@@ -346,14 +425,27 @@ def _owner(owner_id: str | None, account_id: str | None) -> str | None:
     return account_id if owner_id is None else owner_id
 
 
-def _filter_of(filters: Mapping[str, str]) -> InvoiceFilter:
+def filter_of(filters: Mapping[str, str]) -> InvoiceFilter:
+    """What the filters of a list ask for."""
     return InvoiceFilter(
         status=InvoiceStatus(filters["status"]) if "status" in filters else None,
         account_id=filters.get("owner_id"),
         customer_id=filters.get("customer_id"),
+        plan_id=filters.get("price_plan_id"),
+        invoice_date=_day(filters.get("invoice_date")),
+        start_date=_day(filters.get("start_date")),
+        end_date=_day(filters.get("end_date")),
         started_from=_first_day_from(filters.get("start_time")),
         started_before=_first_day_from(filters.get("end_time")),
     )
+
+
+def _text(value: date | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _first_day_from(milliseconds: str | None) -> date | None:

@@ -17,6 +17,7 @@ _AREA_OF_SEGMENT: dict[str, Area] = {
     "features": Area.PRICE_PLANS,
     "price_plans": Area.PRICE_PLANS,
     "revenue_calculator": Area.PRICE_PLANS,
+    "simulations": Area.PRICE_PLANS,
     "license_updates": Area.PRICING_SCHEDULES,
     "named_license_updates": Area.PRICING_SCHEDULES,
     "purchases": Area.PRICING_SCHEDULES,

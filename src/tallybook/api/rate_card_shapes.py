@@ -192,7 +192,7 @@ def usage_card_from(shape: UsageRateCardShape, where: str) -> UsageRateCard:
 def _rate_plan_from(shape: RatePlanShape, where: str) -> RatePlan:
     return RatePlan(
         pricing_model=shape.pricing_model,
-        slabs=tuple(_slab_from(slab, f"{where}.slabs[{index}]") for index, slab in enumerate(shape.slabs)),
+        slabs=tuple(slab_from(slab, f"{where}.slabs[{index}]") for index, slab in enumerate(shape.slabs)),
     )
 
 
@@ -200,7 +200,8 @@ def _rate_values_from(shapes: tuple[RateValueShape, ...], where: str) -> tuple[R
     return tuple(_rate_value_from(value, f"{where}[{index}]") for index, value in enumerate(shapes))
 
 
-def _slab_from(shape: SlabShape, where: str) -> Slab:
+def slab_from(shape: SlabShape, where: str) -> Slab:
+    """The slab, not yet checked. Raises `Invalid`, naming the field."""
     _refuse_unknown_keys(shape.slab_config, {_PACKAGE_SIZE}, f"{where}.slabConfig")
     return Slab(
         order=shape.order,
@@ -213,19 +214,25 @@ def _slab_from(shape: SlabShape, where: str) -> Slab:
 def _rate_value_from(shape: RateValueShape, where: str) -> RateValue:
     return RateValue(
         currency=shape.currency,
-        slab_rates=tuple(
-            SlabRate(
-                order=rate.order,
-                rate=rate.rate,
-                bounds=_bounds_from(rate.slab_rate_config, f"{where}.slabRates[{index}].slabRateConfig"),
-            )
-            for index, rate in enumerate(shape.slab_rates)
-        ),
-        bounds=_bounds_from(shape.rate_config, f"{where}.rateConfig"),
+        slab_rates=slab_rates_from(shape.slab_rates, f"{where}.slabRates"),
+        bounds=bounds_from(shape.rate_config, f"{where}.rateConfig"),
     )
 
 
-def _bounds_from(config: dict[str, str], where: str) -> AmountBounds:
+def slab_rates_from(shapes: tuple[SlabRateShape, ...], where: str) -> tuple[SlabRate, ...]:
+    """The rates of the slabs, not yet checked. Raises `Invalid`, naming the field."""
+    return tuple(
+        SlabRate(
+            order=rate.order,
+            rate=rate.rate,
+            bounds=bounds_from(rate.slab_rate_config, f"{where}[{index}].slabRateConfig"),
+        )
+        for index, rate in enumerate(shapes)
+    )
+
+
+def bounds_from(config: dict[str, str], where: str) -> AmountBounds:
+    """The bounds of an amount, not yet checked. Raises `Invalid`, naming the field."""
     _refuse_unknown_keys(config, {_MINIMUM_RATE, _MAXIMUM_RATE}, where)
     return AmountBounds(
         minimum=_decimal_at(config, _MINIMUM_RATE, where), maximum=_decimal_at(config, _MAXIMUM_RATE, where)
@@ -242,7 +249,7 @@ def fixed_fee_card_from(shape: FixedFeeRateCardShape, where: str) -> FixedFeeRat
         timing=_timing_from(shape.invoice_timing, where),
         fee_type=shape.type or FeeType.RECURRING,
         prorated=shape.enable_proration,
-        recurrence=_recurrence_from(shape.recurrence_config),
+        recurrence=recurrence_from(shape.recurrence_config),
         rates=currency_rates_from(shape.rate_values),
     )
 
@@ -278,7 +285,8 @@ def _timing_from(timing: InvoiceTimingShape | None, where: str) -> InvoiceTiming
     return InvoiceTiming.IN_ARREARS if timing is None else InvoiceTiming(timing.value)
 
 
-def _recurrence_from(config: RecurrenceConfigShape | None) -> Recurrence:
+def recurrence_from(config: RecurrenceConfigShape | None) -> Recurrence:
+    """How often a card is charged, not yet checked."""
     if config is None:
         return EVERY_CYCLE
     return Recurrence(
@@ -322,10 +330,11 @@ def usage_card_to(card: UsageRateCard) -> UsageRateCardShape:
 
 
 def _rate_plan_to(rate_plan: RatePlan) -> RatePlanShape:
-    return RatePlanShape(pricing_model=rate_plan.pricing_model, slabs=tuple(_slab_to(slab) for slab in rate_plan.slabs))
+    return RatePlanShape(pricing_model=rate_plan.pricing_model, slabs=tuple(slab_to(slab) for slab in rate_plan.slabs))
 
 
-def _slab_to(slab: Slab) -> SlabShape:
+def slab_to(slab: Slab) -> SlabShape:
+    """The slab, as the interface shows it."""
     return SlabShape(
         order=slab.order,
         start_after=json_number(slab.start_after),
@@ -338,14 +347,15 @@ def _rate_value_to(value: RateValue) -> RateValueShape:
     return RateValueShape(
         currency=value.currency,
         slab_rates=tuple(
-            SlabRateShape(order=rate.order, rate=json_number(rate.rate), slab_rate_config=_bounds_to(rate.bounds))
+            SlabRateShape(order=rate.order, rate=json_number(rate.rate), slab_rate_config=bounds_to(rate.bounds))
             for rate in value.slab_rates
         ),
-        rate_config=_bounds_to(value.bounds),
+        rate_config=bounds_to(value.bounds),
     )
 
 
-def _bounds_to(bounds: AmountBounds) -> dict[str, str]:
+def bounds_to(bounds: AmountBounds) -> dict[str, str]:
+    """The bounds of an amount, as the interface shows them."""
     if bounds == UNBOUNDED:
         return {}
     given = {_MINIMUM_RATE: bounds.minimum, _MAXIMUM_RATE: bounds.maximum}

@@ -22,6 +22,7 @@ ContactEmail = Annotated[str, Meta(max_length=customer.EMAIL_CHARACTERS_MAX, pat
 PreferredUsername = Annotated[str, Meta(pattern="^[A-Za-z0-9]{3,50}$")]
 Phone = Annotated[str, Meta(max_length=customer.CONTACT_PHONE_CHARACTERS_MAX)]
 AddOnName = Annotated[str, Meta(max_length=add_on.NAME_CHARACTERS_MAX)]
+GroupName = Annotated[str, Meta(min_length=1, max_length=customer.NAME_CHARACTERS_MAX)]
 Currency = Annotated[str, Meta(min_length=3, max_length=3)]
 DefinitionName = Annotated[str, Meta(min_length=1, max_length=event_schema.NAME_CHARACTERS_MAX, pattern=_NAME_PATTERN)]
 Description = Annotated[str, Meta(max_length=event_schema.DESCRIPTION_CHARACTERS_MAX)]

@@ -1,17 +1,19 @@
 """The lines of an invoice for single rate cards, each with its working under it."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
 from tallybook.core.billed_cycle import BilledCycle
+from tallybook.core.credit_grant import price_in
 from tallybook.core.decimals import EXACT
 from tallybook.core.invoice import InvoiceLine, LineType, UsageLine, spaced_text
 from tallybook.core.licence_pricing import PricedLicences, price_licences
 from tallybook.core.money import Money, total
 from tallybook.core.period import Window, spelled_days
 from tallybook.core.pricing import Clamp, PricedCard, price_usage
-from tallybook.core.rate_card import LicenceRateCard, PricingModel, RatePlan, UsageRateCard
+from tallybook.core.rate_card import CreditGrantRateCard, LicenceRateCard, PricingModel, RatePlan, UsageRateCard
 
 
 def sum_line(line_type: LineType, description: str, lines: Sequence[InvoiceLine], currency: str) -> InvoiceLine:
@@ -27,14 +29,20 @@ def sum_line(line_type: LineType, description: str, lines: Sequence[InvoiceLine]
 
 def usage_line(card: UsageRateCard, usage: UsageLine, currency: str) -> InvoiceLine:
     """What the usage of a meter costs, slab by slab."""
-    priced = price_usage(usage.units, card, currency=currency)
+    return metered_line(card, usage.units, card.display_name or usage.name, currency)
+
+
+def metered_line(card: UsageRateCard, units: Decimal, description: str, currency: str) -> InvoiceLine:
+    """What so many units of the card's meter cost, slab by slab."""
+    priced = price_usage(units, card, currency=currency)
     line_id = f"{LineType.USAGE_RATE_CARD_AMOUNT.value}.{card.meter_id}"
     return InvoiceLine(
         line_id=line_id,
         line_type=LineType.USAGE_RATE_CARD_AMOUNT,
-        description=card.display_name or usage.name,
+        description=description,
         amount=Money(amount=priced.amount, currency=currency),
-        quantity=usage.units,
+        entity_id=card.meter_id,
+        quantity=units,
         lines=_slab_lines(priced, card.rate_plan, line_id, LineType.USAGE_RATE_CARD_SLAB_AMOUNT, currency),
     )
 
@@ -58,8 +66,24 @@ def licence_line(
         line_type=line_type,
         description=description,
         amount=total((line.amount for line in lines), currency=currency),
+        entity_id=card.add_on_id,
         quantity=max(part.priced.quantity for parts in of_usage_cycles for part in parts),
         lines=tuple(lines),
+    )
+
+
+def grant_line(
+    card: CreditGrantRateCard, priced: PricedCard, line_id: str, line_type: LineType, description: str, currency: str
+) -> InvoiceLine:
+    """What credit costs that is sold; its quantity is how much that is."""
+    return InvoiceLine(
+        line_id=line_id,
+        line_type=line_type,
+        description=description,
+        amount=Money(amount=priced.amount, currency=currency),
+        entity_id=card.add_on_id,
+        quantity=priced.quantity,
+        lines=_slab_lines(priced, price_in(card, currency).rate_plan, line_id, line_type, currency),
     )
 
 

@@ -1,7 +1,8 @@
-"""Invoices: what they consist of, the statuses and their transitions, the id. `invoice_lines` computes them.
+"""Invoices: what they consist of, the statuses and their transitions, the id.
 
-Every amount in here is exact; a line is cut to the minor unit only where it is shown (`shown_amount`).
-A draft is computed when asked and never stored. The same cycle always has the same id, draft or finalised.
+What an invoice is computed from is in `invoice_inputs`, the computing in `invoice_lines`. Every amount in here is
+exact; a line is cut to the minor unit only where it is shown (`shown_amount`). A draft is computed when asked and never
+stored. The same cycle always has the same id, draft or finalised.
 """
 
 import hashlib
@@ -11,15 +12,16 @@ from enum import Enum
 
 import msgspec
 
+from tallybook.core.credit import CreditGrant, CreditUse
 from tallybook.core.customer import Address
-from tallybook.core.decimals import plain_text
+from tallybook.core.decimals import ZERO, plain_text
 from tallybook.core.errors import Conflict
 from tallybook.core.fixed_fee import FeeWorking
-from tallybook.core.licence import HeldRun
+from tallybook.core.invoice_group import InvoiceGroup
 from tallybook.core.money import Money, cut_to_minor_unit
 from tallybook.core.pricing import PricedSlab
 
-INVOICE_FORMAT = 2  # 2 added fees; 1 reads as an invoice without any
+INVOICE_FORMAT = 3  # 2 added fees, 3 what stands beside the plan; older ones read as invoices without any
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ACCOUNT_CHARACTERS = 11
@@ -55,7 +57,7 @@ TRANSITIONS: dict[InvoiceStatus, frozenset[InvoiceStatus]] = {
             InvoiceStatus.MERGED,
         }
     ),
-    InvoiceStatus.PARTIALLY_PAID: frozenset({InvoiceStatus.PAID}),
+    InvoiceStatus.PARTIALLY_PAID: frozenset({InvoiceStatus.PAID, InvoiceStatus.REFUND_INITIATED}),
     InvoiceStatus.PAID: frozenset({InvoiceStatus.REFUND_INITIATED}),
     InvoiceStatus.REFUND_INITIATED: frozenset({InvoiceStatus.REFUND_COMPLETED}),
     InvoiceStatus.UN_COLLECTIBLE: frozenset({InvoiceStatus.PAID, InvoiceStatus.VOID}),
@@ -69,16 +71,21 @@ TRANSITIONS: dict[InvoiceStatus, frozenset[InvoiceStatus]] = {
 class InvoiceType(Enum):
     """STANDARD bills a cycle when it is over; STANDARD_ADVANCED what a first cycle is charged when it begins.
 
-    ADHOC_ADVANCED bills licences that were added during a cycle, from the day on which it is issued.
+    ADHOC_ADVANCED bills licences that were added during a cycle, from the day on which it is issued. CUSTOM is written
+    by hand. COMPOSITE is what the invoices of a group's accounts come to. AD_HOC bills what came late where no cycle
+    follows.
     """
 
     STANDARD = "STANDARD"
     STANDARD_ADVANCED = "STANDARD_ADVANCED"
     ADHOC_ADVANCED = "ADHOC_ADVANCED"
+    CUSTOM = "CUSTOM"
+    COMPOSITE = "COMPOSITE"
+    AD_HOC = "AD_HOC"
 
 
 class LineType(Enum):
-    """What a line of the tree is; the names are the interface's."""
+    """What a line of the tree is; the names are the interface's, which has none for LATE_USAGE_AMOUNT."""
 
     GRAND_TOTAL_AMOUNT = "GRAND_TOTAL_AMOUNT"
     TOTAL_AMOUNT = "TOTAL_AMOUNT"
@@ -90,7 +97,9 @@ class LineType(Enum):
     TOTAL_ADVANCED_FEES = "TOTAL_ADVANCED_FEES"
     ADVANCED_FIXED_FEE = "ADVANCED_FIXED_FEE"
     ADVANCED_LICENSE_RATE_CARD_AMOUNT = "ADVANCED_LICENSE_RATE_CARD_AMOUNT"
+    ADVANCED_CREDIT_GRANT_RATE_CARD_AMOUNT = "ADVANCED_CREDIT_GRANT_RATE_CARD_AMOUNT"
     FIXED_FEE_RATE_CARD_AMOUNT = "FIXED_FEE_RATE_CARD_AMOUNT"
+    CREDIT_GRANT_RATE_CARD_AMOUNT = "CREDIT_GRANT_RATE_CARD_AMOUNT"
     LICENSE_RATE_CARD_AMOUNT = "LICENSE_RATE_CARD_AMOUNT"
     LICENSE_RATE_CARD_SLAB_AMOUNT = "LICENSE_RATE_CARD_SLAB_AMOUNT"
     USAGE_CYCLE_AMOUNT = "USAGE_CYCLE_AMOUNT"
@@ -98,17 +107,35 @@ class LineType(Enum):
     USAGE_RATE_CARD_AMOUNT = "USAGE_RATE_CARD_AMOUNT"
     USAGE_RATE_CARD_SLAB_AMOUNT = "USAGE_RATE_CARD_SLAB_AMOUNT"
     RATE_CONFIG_ADJUSTMENT_AMOUNT = "RATE_CONFIG_ADJUSTMENT_AMOUNT"
+    TOTAL_PRICING_RULE_ADDITION_AMOUNT = "TOTAL_PRICING_RULE_ADDITION_AMOUNT"
+    PRICING_RULE_ADDITION_AMOUNT = "PRICING_RULE_ADDITION_AMOUNT"
+    PRICING_RULE_REVENUE_UPDATE_AMOUNT = "PRICING_RULE_REVENUE_UPDATE_AMOUNT"
+    PRICING_RULE_USAGE_UPDATE_AMOUNT = "PRICING_RULE_USAGE_UPDATE_AMOUNT"
+    TOTAL_CREDITS = "TOTAL_CREDITS"
+    SUB_CREDITS = "SUB_CREDITS"
+    LATE_USAGE_AMOUNT = "LATE_USAGE_AMOUNT"
+    CUSTOM_AMOUNT = "CUSTOM_AMOUNT"
+    TOTAL_MISCELLANEOUS_CHARGES = "TOTAL_MISCELLANEOUS_CHARGES"
+    MISCELLANEOUS_CHARGE = "MISCELLANEOUS_CHARGE"
+    TOTAL_TAX_AMOUNT = "TOTAL_TAX_AMOUNT"
+    TAX_AMOUNT = "TAX_AMOUNT"
     USAGE_METER_USAGE = "USAGE_METER_USAGE"  # units, not money; it stands beside the tree
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line: `amount` is the exact sum of `lines` where it has any. Lines of slabs and fees carry their working."""
+    """One line: `amount` is the exact sum of `lines` where it has any. Lines of slabs and fees carry their working.
+
+    `entity_id` is the meter or add-on that it charges for. `rate` is what each of the `quantity` costs where somebody
+    wrote both by hand.
+    """
 
     line_id: str
     line_type: LineType
     description: str
     amount: Money
+    entity_id: str | None = None
     quantity: Decimal | None = None
+    rate: Decimal | None = None
     working: PricedSlab | None = None
     fee: FeeWorking | None = None
     lines: "tuple[InvoiceLine, ...]" = ()
@@ -122,6 +149,11 @@ class UsageLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     units: Decimal
     event_count: int
+
+
+def usage_line_id(line: UsageLine) -> str:
+    """The id under which a line of usage stands on the invoice."""
+    return f"{LineType.USAGE_METER_USAGE.value}.{line.meter_id}"
 
 
 class BilledAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,15 +179,23 @@ class AdvanceCharge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
-    """One account's invoice for one cycle, `[start_date, end_date)`. Only a finalised one has `issued_at`.
+    """An invoice for the days `[start_date, end_date)`, of an account or a group. Only a finalised one has `issued_at`.
 
-    `advance` says what it charges in advance, line by line, so that the invoice of that cycle can settle it.
+    `advance` says what it charges in advance, line by line, so that the invoice of that cycle can settle it;
+    `credits_used` what it takes from which credit, `credits_granted` what becomes credits when it is issued.
+    Of a composite, `members` are the invoices that it merges.
+
+    A draft with `auto_advance` is issued by itself when its time has come.
+    How a finalised invoice stands now is kept beside it and read with it: `status`, `paid_amount`, `sequence_number`
+    (1, 2, 3 … in the organisation, shown behind `number_prefix`), and the composite that it was `merged_into`.
     """
 
     invoice_id: str
     invoice_type: InvoiceType = InvoiceType.STANDARD
     status: InvoiceStatus
     account: BilledAccount
+    group: InvoiceGroup | None = None
+    members: tuple[str, ...] = ()
     plan_id: str
     plan_version: int
     plan_name: str
@@ -165,8 +205,15 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     usage: tuple[UsageLine, ...]
     revenue: InvoiceLine
     advance: tuple[AdvanceCharge, ...] = ()
+    credits_used: tuple[CreditUse, ...] = ()
+    credits_granted: tuple[CreditGrant, ...] = ()
     computed_at: datetime
     issued_at: datetime | None = None
+    auto_advance: bool = True
+    number_prefix: str = ""
+    sequence_number: int | None = None
+    paid_amount: Decimal = ZERO
+    merged_into: str | None = None
 
     @property
     def total(self) -> Decimal:
@@ -174,11 +221,26 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
         return shown_amount(self.revenue)
 
     @property
+    def gross(self) -> InvoiceLine:
+        """What is charged, before credits, other charges and tax; not of a composite, which has a tree of its own."""
+        [whole] = self.revenue.lines
+        return whole.lines[0].lines[0]
+
+    @property
+    def sequence_id(self) -> str | None:
+        """The number with its prefix; a draft has none, nor has what was issued before there were numbers."""
+        return None if self.sequence_number is None else f"{self.number_prefix}{self.sequence_number}"
+
+    @property
     def invoice_date(self) -> date:
-        """The day on which grace is over, or the plan begins, and the invoice is finalised."""
-        if self.invoice_type is not InvoiceType.STANDARD:
-            return self.start_date
-        return self.end_date + timedelta(days=self.grace_days)
+        """The day on which grace is over, or the plan begins, or on which a custom invoice is issued."""
+        match self.invoice_type:
+            case InvoiceType.STANDARD:
+                return self.end_date + timedelta(days=self.grace_days)
+            case InvoiceType.CUSTOM:
+                return self.end_date if self.issued_at is None else self.issued_at.date()
+            case _:
+                return self.start_date
 
     @property
     def due_date(self) -> date:
@@ -186,48 +248,14 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
         return self.invoice_date + timedelta(days=self.account.net_term_days)
 
 
-class FollowingCycle(msgspec.Struct, frozen=True, kw_only=True):
-    """The cycle after the one that is billed: its plan and its days."""
-
-    plan_id: str
-    plan_version: int
-    start_date: date
-    end_date: date
-    cycle_number: int
-    cycle_opens: bool
-
-
-class InvoiceInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a finalised invoice was computed from. `usage` rows are meter id, hour since 1970, units, events.
-
-    `cycle_number` and `cycle_opens` are as in `core.billed_cycle`. `following` is the cycle charged in advance.
-    `held` are the licences held on the days of this cycle and the following, by add-on id.
-    `charged` is what invoices before this one charged in advance for this cycle and the following.
-
-    `values` marks, by meter id, what meters took into account that do more than add up (see `core.aggregation`).
-    """
-
-    format: int = INVOICE_FORMAT
-    organisation_id: str
-    account_id: str
-    currency: str
-    start_date: date
-    end_date: date
-    plan_id: str
-    plan_version: int
-    meter_versions: dict[str, int]
-    usage: tuple[tuple[str, int, Decimal, int], ...]
-    values: dict[str, str] = {}
-    invoice_type: InvoiceType = InvoiceType.STANDARD
-    cycle_number: int = 0
-    cycle_opens: bool = True
-    following: FollowingCycle | None = None
-    held: dict[str, tuple[HeldRun, ...]] = {}
-    charged: tuple[AdvanceCharge, ...] = ()
-
-
 # In this order for ever: ids are made of it.
-_NUMBERED_TYPES = (InvoiceType.STANDARD, InvoiceType.STANDARD_ADVANCED, InvoiceType.ADHOC_ADVANCED)
+_NUMBERED_TYPES = (
+    InvoiceType.STANDARD,
+    InvoiceType.STANDARD_ADVANCED,
+    InvoiceType.ADHOC_ADVANCED,
+    InvoiceType.AD_HOC,
+    InvoiceType.COMPOSITE,
+)
 
 
 # ---- the id ------------------------------------------------------------------------------------------------------

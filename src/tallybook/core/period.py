@@ -8,6 +8,7 @@ import calendar
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from tallybook.core.errors import Invalid
 
 FOREVER = date(9999, 1, 1)
 GRACE_DAYS_MAX = 364  # less than a year, so that the deadline of a cycle ending on 9999-01-01 is a date too
+CYCLES_REMEMBERED = 10_000  # a bill run asks for the same few again with each account
 DAY_OFFSET_LAST = "LAST"
 MONTH_OFFSET_NONE = "NIL"
 MONTH_OFFSET_FIRST = "FIRST"
@@ -125,6 +127,7 @@ def retained(cycle: PricingCycle, current: PricingCycle) -> PricingCycle:
     )
 
 
+@lru_cache(maxsize=CYCLES_REMEMBERED)
 def full_cycle_containing(cycle: PricingCycle, day: date) -> Window:
     """The cycle that `day` belongs to, from boundary to boundary."""
     if cycle.interval is PricingInterval.WEEKLY:

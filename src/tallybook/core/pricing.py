@@ -12,7 +12,16 @@ import msgspec
 
 from tallybook.core.decimals import EXACT, ZERO
 from tallybook.core.price_plan import PricePlan
-from tallybook.core.rate_card import AmountBounds, PriceType, PricingModel, RatePlan, RateValue, Slab, UsageRateCard
+from tallybook.core.rate_card import (
+    AmountBounds,
+    PriceType,
+    PricingModel,
+    RatePlan,
+    RateValue,
+    Slab,
+    SlabRate,
+    UsageRateCard,
+)
 
 
 class Clamp(Enum):
@@ -56,14 +65,21 @@ def price_quantity(
 ) -> PricedCard:
     """Price `quantity` by slabs, with the rates in `currency`, of which there must be some."""
     value = rate_value_of(rate_values, currency)
-    rates = {rate.order: rate for rate in value.slab_rates}
     slabs = tuple(
-        _price_slab(slab, part, rate=rates[slab.order].rate, bounds=rates[slab.order].bounds)
-        for slab, part in split_over_slabs(quantity, rate_plan)
+        [_price_slab(slab, part, rate_of(value, slab)) for slab, part in split_over_slabs(quantity, rate_plan)]
     )
     slabs_amount = sum_exactly([slab.amount for slab in slabs])
     amount, clamp = clamped(slabs_amount, value.bounds)
     return PricedCard(quantity=quantity, slabs=slabs, slabs_amount=slabs_amount, amount=amount, clamp=clamp)
+
+
+def amount_of(quantity: Decimal, rate_plan: RatePlan, rate_values: Sequence[RateValue], *, currency: str) -> Decimal:
+    """The amount of `price_quantity` alone, for those who price very often."""
+    value = rate_value_of(rate_values, currency)
+    amount = ZERO
+    for slab, part in split_over_slabs(quantity, rate_plan):
+        amount = EXACT.add(amount, _slab_amount(slab, part, _packages_of(slab, part), rate_of(value, slab))[0])
+    return clamped(amount, value.bounds)[0]
 
 
 def rate_value_of(rate_values: Sequence[RateValue], currency: str) -> RateValue:
@@ -72,6 +88,12 @@ def rate_value_of(rate_values: Sequence[RateValue], currency: str) -> RateValue:
         if value.currency == currency:
             return value
     raise AssertionError(f"a rate card has no rates in {currency}")
+
+
+def rate_of(value: RateValue, slab: Slab) -> SlabRate:
+    """The rate of the slab; a card has one for each of its slabs, mostly in their order."""
+    rate = value.slab_rates[slab.order - 1]
+    return rate if rate.order == slab.order else next(each for each in value.slab_rates if each.order == slab.order)
 
 
 def commitment_of(plan: PricePlan, currency: str) -> Decimal:
@@ -94,8 +116,11 @@ def split_over_slabs(quantity: Decimal, rate_plan: RatePlan) -> list[tuple[Slab,
         return []
     if rate_plan.pricing_model is PricingModel.VOLUME:
         return [(reached[-1], EXACT.subtract(quantity, slabs[0].start_after))]
-    ends = [*(slab.start_after for slab in reached[1:]), quantity]
-    return [(slab, EXACT.subtract(end, slab.start_after)) for slab, end in zip(reached, ends, strict=True)]
+    parts, end = [], quantity
+    for slab in reversed(reached):
+        parts.append((slab, EXACT.subtract(end, slab.start_after)))
+        end = slab.start_after
+    return parts[::-1]
 
 
 def billable_quantity(quantity: Decimal, slabs: Sequence[Slab]) -> Decimal:
@@ -127,18 +152,15 @@ def sum_exactly(amounts: Sequence[Decimal]) -> Decimal:
     return total
 
 
-def _price_slab(slab: Slab, quantity: Decimal, *, rate: Decimal, bounds: AmountBounds) -> PricedSlab:
-    packages = None
-    if slab.price_type is PriceType.PACKAGE:
-        assert slab.package_size is not None, "check_price_plan lets no package slab without a size in"
-        packages = packages_for(quantity, slab.package_size)
-    amount, clamp = clamped(EXACT.multiply(rate, _times(slab.price_type, quantity, packages)), bounds)
+def _price_slab(slab: Slab, quantity: Decimal, rate: SlabRate) -> PricedSlab:
+    packages = _packages_of(slab, quantity)
+    amount, clamp = _slab_amount(slab, quantity, packages, rate)
     return PricedSlab(
         order=slab.order,
         start_after=slab.start_after,
         price_type=slab.price_type,
         quantity=quantity,
-        rate=rate,
+        rate=rate.rate,
         package_size=slab.package_size,
         packages=packages,
         amount=amount,
@@ -146,7 +168,17 @@ def _price_slab(slab: Slab, quantity: Decimal, *, rate: Decimal, bounds: AmountB
     )
 
 
-def _times(price_type: PriceType, quantity: Decimal, packages: Decimal | None) -> Decimal:
-    if price_type is PriceType.FLAT:
-        return Decimal(1)
-    return quantity if packages is None else packages
+def _packages_of(slab: Slab, quantity: Decimal) -> Decimal | None:
+    if slab.price_type is not PriceType.PACKAGE:
+        return None
+    assert slab.package_size is not None, "check_price_plan lets no package slab without a size in"
+    return packages_for(quantity, slab.package_size)
+
+
+def _slab_amount(
+    slab: Slab, quantity: Decimal, packages: Decimal | None, rate: SlabRate
+) -> tuple[Decimal, Clamp | None]:
+    """What the slab comes to, and which of its bounds moved that."""
+    if slab.price_type is PriceType.FLAT:
+        return clamped(rate.rate, rate.bounds)
+    return clamped(EXACT.multiply(rate.rate, quantity if packages is None else packages), rate.bounds)

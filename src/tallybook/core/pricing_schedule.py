@@ -94,6 +94,16 @@ def disassociate(
     return tuple(kept)
 
 
+def removed(
+    schedules: Sequence[PricingSchedule], *, plan_id: str | None, start_date: date, end_date: date
+) -> tuple[PricingSchedule, ...]:
+    """Cut the days out of the schedules, or with `plan_id` of those by that plan."""
+    stay = [schedule for schedule in schedules if plan_id is not None and schedule.plan_id != plan_id]
+    cut = [schedule for schedule in schedules if schedule not in stay]
+    remaining = [*stay, *disassociate(cut, start_date=start_date, end_date=end_date)]
+    return tuple(sorted(remaining, key=lambda schedule: schedule.start_date))
+
+
 def schedule_on(schedules: Iterable[PricingSchedule], day: date) -> PricingSchedule | None:
     """The schedule that bills `day`, if any does."""
     for schedule in schedules:

@@ -156,7 +156,46 @@ class LicenceRateCard(msgspec.Struct, frozen=True, kw_only=True, tag="LICENSE", 
     rate_values: tuple[RateValue, ...]
 
 
-RateCard = UsageRateCard | FixedFeeRateCard | LicenceRateCard
+class CreditExpiry(Enum):
+    """PRICING_CYCLE ends a credit with the cycle that it is for, CUSTOM after the duration that is named with it."""
+
+    PRICING_CYCLE = "PRICING_CYCLE"
+    NO_EXPIRY = "NO_EXPIRY"
+    CUSTOM = "CUSTOM"
+
+
+class GrantDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What kind of credit is granted; `expiry_duration` is ISO 8601 text of whole days, such as `P3M`, for CUSTOM."""
+
+    priority: int
+    expiry: CreditExpiry
+    expiry_duration: str | None = None
+    applicable_entity_ids: tuple[str, ...] = ()
+
+
+class CreditPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """How much credit is granted in one currency, and what it costs: that amount, priced by slabs."""
+
+    credit_amount: Decimal
+    rate_plan: RatePlan
+    rate_value: RateValue
+
+
+class CreditGrantRateCard(msgspec.Struct, frozen=True, kw_only=True, tag="CREDIT_GRANT", tag_field="kind"):
+    """Credit that is sold, for an add-on: granted when the invoice that charges it is issued."""
+
+    name: str
+    display_name: str | None = None
+    tag: str | None = None
+    add_on_id: str
+    timing: InvoiceTiming = InvoiceTiming.IN_ARREARS
+    grant_type: FeeType = FeeType.RECURRING
+    recurrence: Recurrence = EVERY_CYCLE
+    details: GrantDetails
+    prices: tuple[CreditPrice, ...]
+
+
+RateCard = UsageRateCard | FixedFeeRateCard | LicenceRateCard | CreditGrantRateCard
 
 # ---- checking ----------------------------------------------------------------------------------------------------
 
@@ -177,13 +216,16 @@ def check_fixed_fee_card(
     """Refuse a card that could not be charged. Raises `Invalid`, naming the field."""
     _check_add_on(card.add_on_id, add_on_ids, "FIXED_FEE", where)
     check_currency_rates(card.rates, currencies, f"{where}.rateValues")
-    recurrence = card.recurrence
+    _check_recurrence(card.recurrence, card.fee_type, f"{where}.recurrenceConfig")
+
+
+def _check_recurrence(recurrence: Recurrence, fee_type: FeeType, where: str) -> None:
     if not 1 <= recurrence.interval <= RECURRENCE_MAX:
-        raise Invalid(f"{where}.recurrenceConfig.interval: must be 1 to {RECURRENCE_MAX} cycles")
+        raise Invalid(f"{where}.interval: must be 1 to {RECURRENCE_MAX} cycles")
     if not 0 <= recurrence.offset <= RECURRENCE_MAX:
-        raise Invalid(f"{where}.recurrenceConfig.offset: must be 0 to {RECURRENCE_MAX} cycles")
-    if card.fee_type is FeeType.ONE_TIME and recurrence.interval != 1:
-        raise Invalid(f"{where}.recurrenceConfig.interval: a ONE_TIME fee does not recur; leave it out")
+        raise Invalid(f"{where}.offset: must be 0 to {RECURRENCE_MAX} cycles")
+    if fee_type is FeeType.ONE_TIME and recurrence.interval != 1:
+        raise Invalid(f"{where}.interval: a ONE_TIME fee does not recur; leave it out")
 
 
 def check_licence_card(
@@ -202,6 +244,24 @@ def check_licence_card(
         raise Invalid(f"{where}.usageCycle: {card.usage_cycle.value} is longer than the plan's {interval.value} cycle")
     if card.quantity_max is not None and not 0 <= card.quantity_max < 10**QUANTITY_DIGITS_MAX:
         raise Invalid(f"{where}.config.maxQuantity: must be from 0 on")
+
+
+def check_credit_grant_card(
+    card: CreditGrantRateCard, *, add_on_ids: Collection[str], currencies: Collection[str], where: str
+) -> None:
+    """Refuse a card that could not be charged. Raises `Invalid`, naming the field. Expiry is seen in `credit_grant`."""
+    _check_add_on(card.add_on_id, add_on_ids, "CREDIT_GRANT", where)
+    _check_recurrence(card.recurrence, card.grant_type, f"{where}.recurrenceConfig")
+    prices = f"{where}.rateDetails.currencySlabRateDetails"
+    given = [price.rate_value.currency for price in card.prices]
+    check_distinct(given, f"{prices}:", "has two sets of rates")
+    _check_covers_currencies(given, currencies, prices)
+    for index, price in enumerate(card.prices):
+        _check_number(price.credit_amount, f"{prices}[{index}].creditAmount")
+        if price.credit_amount <= 0:
+            raise Invalid(f"{prices}[{index}].creditAmount: must be above 0")
+        _check_slabs(price.rate_plan.slabs, f"{prices}[{index}].slabDetails")
+        _check_rate_value(price.rate_value, price.rate_plan, f"{prices}[{index}]", "slabDetails")
 
 
 def _check_add_on(add_on_id: str, known: Collection[str], add_on_type: str, where: str) -> None:
@@ -257,14 +317,18 @@ def _check_rate_values(
 ) -> None:
     check_distinct([value.currency for value in values], f"{where}:", "has two sets of rates")
     _check_covers_currencies([value.currency for value in values], currencies, where)
-    orders = [slab.order for slab in rate_plan.slabs]
     for index, value in enumerate(values):
-        if sorted(rate.order for rate in value.slab_rates) != orders:
-            raise Invalid(f"{where}[{index}].slabRates: must give exactly one rate for each of the {len(orders)} slabs")
-        _check_bounds(value.bounds, f"{where}[{index}].rateConfig")
-        for rate in value.slab_rates:
-            _check_number(rate.rate, f"{where}[{index}].slabRates, order {rate.order}: rate")
-            _check_bounds(rate.bounds, f"{where}[{index}].slabRates, order {rate.order}: slabRateConfig")
+        _check_rate_value(value, rate_plan, f"{where}[{index}]", "slabRates")
+
+
+def _check_rate_value(value: RateValue, rate_plan: RatePlan, where: str, rates: str) -> None:
+    orders = [slab.order for slab in rate_plan.slabs]
+    if sorted(rate.order for rate in value.slab_rates) != orders:
+        raise Invalid(f"{where}.{rates}: must give exactly one rate for each of the {len(orders)} slabs")
+    _check_bounds(value.bounds, f"{where}.rateConfig")
+    for rate in value.slab_rates:
+        _check_number(rate.rate, f"{where}.{rates}, order {rate.order}: rate")
+        _check_bounds(rate.bounds, f"{where}.{rates}, order {rate.order}: slabRateConfig")
 
 
 def _check_covers_currencies(given: Iterable[str], supported: Collection[str], where: str) -> None:

@@ -25,6 +25,7 @@ from tallybook.core.letterhead import (
     letterhead_lines,
     logo_png,
 )
+from tallybook.core.tax import TAX_LINES_MAX, TAX_NAME_CHARACTERS_MAX, tax_rates
 
 SETTING_ID_CHARACTERS_MAX = 50  # the interface names none; what names of definitions have
 ENTITY_ID_CHARACTERS_MAX = 100  # the interface names none; ids of accounts have 50
@@ -35,10 +36,15 @@ SETTINGS_PER_ENTITY_MAX = 1_000  # the interface names none; they are read by pe
 JSON_NESTING_MAX = 32  # what rules may have
 REPROCESS_HOURS_DEFAULT = 24  # the interface's own time
 REPROCESS_HOURS_MAX = 87_600  # ten years; longer is `ever`
+TAX_SETTING = "tax_rate"
+NUMBER_PREFIX_CHARACTERS_MAX = 20  # a name and a year; it stands on paper beside the number
+LATE_USAGE_DAYS_MAX = 3_650  # ten years, as long as accounts are kept for
 
 _PREFIX = "setting"
+_NUMBER_PREFIX = re.compile(rf"[A-Za-z0-9/_.-]{{1,{NUMBER_PREFIX_CHARACTERS_MAX}}}", re.ASCII)
 _SETTING_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_HOURS = re.compile(r"[0-9]{1,5}", re.ASCII)
+_SWITCH = {"on": True, "off": False}
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class Namespace(StrEnum):
@@ -289,12 +295,17 @@ class OrganisationChoices(Struct, frozen=True, kw_only=True):
     """What an organisation has chosen, with the defaults for what it has not.
 
     `reprocess_within_hours` is how long an event waits for an account and a plan that come after it; 0 is never, None
-    is for ever.
+    is for ever. `late_usage_days` is how long after the grace of its cycle an event is still metered.
+    Without `auto_advance`, due invoices wait as drafts until somebody starts a bill run.
+    `invoice_number_prefix` stands before the numbers of invoices that are issued from then on.
     """
 
     expression_dialect: ExpressionDialect = ExpressionDialect.EXACT
     profile: Profile = Profile.TOGAI_2024_12
     reprocess_within_hours: int | None = REPROCESS_HOURS_DEFAULT
+    late_usage_days: int = 0
+    auto_advance: bool = True
+    invoice_number_prefix: str = ""
 
 
 class _Choice(Struct, frozen=True, kw_only=True):
@@ -303,15 +314,36 @@ class _Choice(Struct, frozen=True, kw_only=True):
     field: str
     read: Callable[[str], object]
     values: str
+    entity_types: tuple[EntityType, ...] = (EntityType.ORGANIZATION,)
 
 
 def _hours(text: str) -> int | None:
     if text == "ever":
         return None
-    hours = int(text) if _HOURS.fullmatch(text) else -1
-    if not 0 <= hours <= REPROCESS_HOURS_MAX:
+    return _whole_number(text, REPROCESS_HOURS_MAX)
+
+
+def _late_days(text: str) -> int:
+    return _whole_number(text, LATE_USAGE_DAYS_MAX)
+
+
+def _switch(text: str) -> bool:
+    if text not in _SWITCH:
         raise ValueError(text)
-    return hours
+    return _SWITCH[text]
+
+
+def _number_prefix(text: str) -> str:
+    if not _NUMBER_PREFIX.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _whole_number(text: str, maximum: int) -> int:
+    number = int(text) if _WHOLE_NUMBER.fullmatch(text) else -1
+    if not 0 <= number <= maximum:
+        raise ValueError(text)
+    return number
 
 
 CHOICES: Mapping[str, _Choice] = {
@@ -323,6 +355,15 @@ CHOICES: Mapping[str, _Choice] = {
         field="reprocess_within_hours",
         read=_hours,
         values=f"hours from 0 (never) to {REPROCESS_HOURS_MAX}, or ever",
+    ),
+    "late_usage_days": _Choice(
+        field="late_usage_days", read=_late_days, values=f"days from 0 (none) to {LATE_USAGE_DAYS_MAX}"
+    ),
+    "invoice_auto_advance": _Choice(field="auto_advance", read=_switch, values=" or ".join(_SWITCH)),
+    "invoice_number_prefix": _Choice(
+        field="invoice_number_prefix",
+        read=_number_prefix,
+        values=f"1 to {NUMBER_PREFIX_CHARACTERS_MAX} letters, digits, '/', '_', '.' and '-'",
     ),
 }
 """How the organisation's events are judged and answered about, by the setting's id."""
@@ -348,8 +389,20 @@ LETTERHEAD: Mapping[str, _Choice] = {
 }
 """What stands on the paper of invoices, by the setting's id; read only where one is printed."""
 
-OWN: Mapping[str, _Choice] = {**CHOICES, **LETTERHEAD}
-"""All of Tallybook's own settings. They hang on the organisation."""
+TAX: Mapping[str, _Choice] = {
+    TAX_SETTING: _Choice(
+        field="rates",
+        read=tax_rates,
+        values=f"percent from 0 to 100, or up to {TAX_LINES_MAX} lines such as VAT: 19, with names of at most "
+        f"{TAX_NAME_CHARACTERS_MAX} characters",
+        entity_types=(EntityType.ORGANIZATION, EntityType.CUSTOMER, EntityType.ACCOUNT),
+    ),
+}
+"""What is added to invoices, by the setting's id; an account's own comes before its customer's and the
+organisation's."""
+
+OWN: Mapping[str, _Choice] = {**CHOICES, **LETTERHEAD, **TAX}
+"""All of Tallybook's own settings. Most of them hang on the organisation."""
 
 
 def organisation_choices(settings: Iterable[Setting]) -> OrganisationChoices:
@@ -378,8 +431,8 @@ def _check_choice(setting: Setting) -> None:
             "settings of your own go into the namespace USER",
             code="UNKNOWN_SETTING",
         )
-    if setting.place.entity_type is not EntityType.ORGANIZATION:
-        raise Invalid(f"entityType: {setting.place.setting_id} is a setting of the organisation; send ORGANIZATION")
+    if setting.place.entity_type not in choice.entity_types:
+        raise Invalid(f"entityType: {setting.place.setting_id} is a setting of {' or '.join(choice.entity_types)}")
     if setting.value.data_type not in (SettingType.STRING, SettingType.NUMERIC):
         raise Invalid(f"dataType: {setting.place.setting_id} is a STRING")
     try:

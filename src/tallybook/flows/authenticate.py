@@ -194,13 +194,16 @@ class Authenticator:
 
     def signing_secret(self) -> bytes:
         """The secret of this installation, made the first time it is asked for, and the same for every process."""
-        if self._token_secret is None:
+        # In a variable until it is known: a thread that looked too early must not undo what another has found.
+        secret = self._token_secret
+        if secret is None:
             with self._database.read() as connection:
-                self._token_secret = signing_secret(connection, TOKEN_PURPOSE)
-        if self._token_secret is None:
+                secret = signing_secret(connection, TOKEN_PURPOSE)
+        if secret is None:
             with self._database.write() as connection:  # the write lock lets one process at a time look and make
-                self._token_secret = _secret_made_once(connection, self._clock())
-        return self._token_secret
+                secret = _secret_made_once(connection, self._clock())
+        self._token_secret = secret
+        return secret
 
     def _key_of(self, credential: str) -> ApiKey | None:
         if looks_like_key(credential):

@@ -40,6 +40,7 @@ from tallybook.core.errors import Conflict, Invalid, NotFound
 from tallybook.core.period import FOREVER, cycles_started_by
 from tallybook.core.setting import Setting
 from tallybook.flows.define import check_room
+from tallybook.flows.define_invoice_groups import leave_group
 from tallybook.flows.define_settings import add_setting
 from tallybook.storage import accounts, aliases, customers, ledger
 from tallybook.storage.aliases import Alias
@@ -214,6 +215,7 @@ def _archive(connection: Connection, organisation_id: str, account: Account, now
     kept = aliases.windows_of_account(connection, organisation_id, account.account_id)
     ends = [AliasEnd(alias_id=each.alias_id) for each in kept]
     _end_windows(connection, organisation_id, account.account_id, ends, now)
+    leave_group(connection, organisation_id, account.account_id, now=now)
     archived = msgspec.structs.replace(account, status=AccountStatus.ARCHIVED)
     accounts.replace_account(connection, organisation_id, archived, now=now)
 
@@ -229,7 +231,7 @@ def _check_no_plan(account: Account, now: datetime) -> None:
 
 
 def _check_all_invoiced(connection: Connection, organisation_id: str, account: Account, now: datetime) -> None:
-    invoiced = ledger.invoiced_starts(connection, organisation_id, account.account_id)
+    invoiced = ledger.invoiced_starts(connection, organisation_id, [account.account_id]).get(account.account_id, set())
     for schedule in account.schedules:
         for window in cycles_started_by(schedule.cycle, now, within=schedule.window):
             if window.start not in invoiced:

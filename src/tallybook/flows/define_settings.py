@@ -13,6 +13,9 @@ from tallybook.core.event_schema import EventSchema
 from tallybook.core.expression_check import rule_to_save
 from tallybook.core.expression_dialects import DIALECTS
 from tallybook.core.expression_tree import Dialect
+from tallybook.core.plan_changes import changed_plan
+from tallybook.core.price_plan import PricePlan
+from tallybook.core.pricing_rule import check_pricing_rules
 from tallybook.core.setting import (
     Namespace,
     Setting,
@@ -24,7 +27,7 @@ from tallybook.core.setting import (
 )
 from tallybook.core.usage_meter import MeterStatus, UsageMeter, check_usage_meter
 from tallybook.flows.define_schemas import check_schema_in_organisation, dependencies_on, dialect_of
-from tallybook.storage import definition_rows, schemas, settings
+from tallybook.storage import accounts, definition_rows, plans, schemas, settings
 from tallybook.storage.database import Database
 from tallybook.storage.definition_rows import Change
 
@@ -127,7 +130,7 @@ def _matters(change: Change, setting: Setting) -> bool:
     match change.kind:
         case "event_schema":
             return True
-        case "usage_meter":
+        case "usage_meter" | "price_plan" | "account":
             return _chooses_dialect(setting)
         case "setting":
             return _chooses_dialect(setting) or change.name == str(setting.place) or DIALECT_SETTING in change.name
@@ -157,6 +160,17 @@ def _check_every_rule(connection: Connection, organisation_id: str, dialect: Dia
         for meter in schemas.meters_of_schema(connection, organisation_id, schema.name):
             if meter.status is not MeterStatus.ARCHIVED:
                 _check_meter_in(dialect, meter, schema)
+    for plan in plans.plans_with_rules(connection, organisation_id):
+        _check_pricing_rules_in(dialect, plan, f"price plan {plan.name!r}")
+    for account_id, changes, plan in accounts.overrides_with_rules(connection, organisation_id):
+        _check_pricing_rules_in(dialect, changed_plan(plan, changes), f"a schedule of account {account_id!r}")
+
+
+def _check_pricing_rules_in(dialect: Dialect, plan: PricePlan, what: str) -> None:
+    try:
+        check_pricing_rules(plan.pricing_rules, cards=plan.rate_cards, dialect=dialect)
+    except Invalid as error:
+        raise _unworkable(what, error) from None
 
 
 def _check_meter_in(dialect: Dialect, meter: UsageMeter, schema: EventSchema) -> None:

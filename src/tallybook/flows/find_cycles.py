@@ -10,6 +10,7 @@ from tallybook.core.period import (
     Window,
     cycle_containing,
     cycles_ending_by,
+    cycles_from,
     cycles_started_by,
     grace_deadline,
     midnight,
@@ -31,6 +32,11 @@ class Cycle(NamedTuple):
             return midnight(self.window.start)
         return grace_deadline(self.window.end, self.schedule.cycle.grace_days)
 
+    @property
+    def issue_order(self) -> tuple[datetime, bool, date]:
+        """Sorts as the invoices of an account are issued, if none of them waits for anything else."""
+        return self.deadline, self.invoice_type is InvoiceType.STANDARD, self.window.start
+
 
 def due_cycles(account: Account, as_of: datetime, invoiced: Collection[date]) -> list[Cycle]:
     """The cycles whose grace is over and that have no invoice, oldest first; `invoiced` are first days."""
@@ -49,6 +55,21 @@ def begun_cycles(account: Account, now: datetime) -> list[Cycle]:
         for schedule in account.schedules
         for window in cycles_started_by(schedule.cycle, now, within=schedule.window)
     ]
+
+
+def open_cycles(account: Account, now: datetime, invoiced: Collection[date]) -> list[Cycle]:
+    """What has begun and has no invoice, in the order in which it is issued; `invoiced` are first days."""
+    begun = [cycle for cycle in begun_cycles(account, now) if cycle.window.start not in invoiced]
+    return sorted([*openings(account, now, invoiced), *begun], key=lambda cycle: cycle.issue_order)
+
+
+def has_open_cycle(account: Account, invoiced: Collection[date]) -> bool:
+    """Whether a cycle that has begun, or is to begin, has no invoice; `invoiced` are first days."""
+    return any(
+        window.start not in invoiced
+        for schedule in account.schedules
+        for window in cycles_from(schedule.cycle, within=schedule.window)
+    )
 
 
 def cycles_touching(account: Account, start: datetime, end: datetime) -> list[Cycle]:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, RowMapping, and_, func, insert, select, updat
 from tallybook.core.account import Account, AccountStatus, AliasWindow
 from tallybook.core.errors import Conflict
 from tallybook.core.instant import microseconds_since_1970
-from tallybook.core.invoice import InvoiceType
+from tallybook.core.invoice import InvoiceType, account_mark
 from tallybook.core.period import PricingCycle, anchored
 from tallybook.core.plan_changes import PlanChanges
+from tallybook.core.price_plan import PricePlan
 from tallybook.core.pricing_schedule import PricingSchedule
 from tallybook.storage import aliases, tables
 from tallybook.storage.definition_rows import (
@@ -103,6 +104,7 @@ def add_account(connection: Connection, organisation_id: str, account: Account, 
             status=account.status.value,
             name=account.name,
             currency=account.currency,
+            mark=account_mark(organisation_id, account.account_id),
             definition=definition_text(msgspec.structs.replace(account, aliases=())),
             **written_at(now),
         )
@@ -155,6 +157,25 @@ def account(connection: Connection, organisation_id: str, account_id: str) -> Ac
     return _accounts(connection, organisation_id, [row])[0] if row else None
 
 
+def account_by_mark(connection: Connection, organisation_id: str, mark: str) -> Account | None:
+    """The account whose invoices have that mark in their ids."""
+    table = tables.account
+    query = select(table).where(table.c.organisation_id == organisation_id, table.c.mark == mark)
+    row = connection.execute(query).mappings().first()
+    return _accounts(connection, organisation_id, [row])[0] if row else None
+
+
+def accounts_with_ids(connection: Connection, organisation_id: str, account_ids: Sequence[str]) -> dict[str, Account]:
+    """The accounts with those ids, by id; those that are not there are left out."""
+    table = tables.account
+    found: dict[str, Account] = {}
+    for some in in_pieces(account_ids):
+        query = select(table).where(table.c.organisation_id == organisation_id, table.c.account_id.in_(some))
+        rows = connection.execute(query).mappings().all()
+        found.update({each.account_id: each for each in _accounts(connection, organisation_id, rows)})
+    return found
+
+
 def accounts_by_reference(
     connection: Connection, organisation_id: str, references: Collection[str]
 ) -> dict[str, list[Account]]:
@@ -191,16 +212,24 @@ def accounts_of_customer(connection: Connection, organisation_id: str, customer_
 
 
 def accounts_with_schedules(
-    connection: Connection, organisation_id: str, *, after: str | None, limit: int
+    connection: Connection,
+    organisation_id: str,
+    *,
+    after: str | None,
+    limit: int,
+    customer_id: str | None = None,
+    plan_id: str | None = None,
 ) -> list[Account]:
-    """Up to `limit` accounts that have or had a price plan, by id, those behind the id `after`."""
+    """Up to `limit` accounts that have or had a price plan, or that one, by id, those behind the id `after`."""
     table, schedule = tables.account, tables.pricing_schedule
-    has_schedule = (
-        select(schedule.c.account_id)
-        .where(schedule.c.organisation_id == table.c.organisation_id, schedule.c.account_id == table.c.account_id)
-        .exists()
+    has_schedule = select(schedule.c.account_id).where(
+        schedule.c.organisation_id == table.c.organisation_id, schedule.c.account_id == table.c.account_id
     )
-    query = select(table).where(table.c.organisation_id == organisation_id, has_schedule)
+    if plan_id is not None:
+        has_schedule = has_schedule.where(schedule.c.plan_id == plan_id)
+    query = select(table).where(table.c.organisation_id == organisation_id, has_schedule.exists())
+    if customer_id is not None:
+        query = query.where(table.c.customer_id == customer_id)
     if after is not None:
         query = query.where(table.c.account_id > after)
     rows = connection.execute(query.order_by(table.c.account_id).limit(limit)).mappings().all()
@@ -274,6 +303,55 @@ def accounts_of_plan(
     query = select(table).where(table.c.organisation_id == organisation_id, table.c.account_id.in_(billed))
     rows = connection.execute(query.order_by(table.c.account_id).limit(limit)).mappings().all()
     return _accounts(connection, organisation_id, rows)
+
+
+def overrides_with_rules(connection: Connection, organisation_id: str) -> Iterator[tuple[str, PlanChanges, PricePlan]]:
+    """The accounts whose schedules have pricing rules of their own: account id, what is different, and the plan."""
+    table, plan = tables.pricing_schedule, tables.price_plan
+    same_plan = and_(
+        plan.c.organisation_id == table.c.organisation_id,
+        plan.c.plan_id == table.c.plan_id,
+        plan.c.version == table.c.plan_version,
+    )
+    query = (
+        select(table.c.account_id, table.c.override, plan.c.definition)
+        .join(plan, same_plan)
+        .where(table.c.organisation_id == organisation_id, table.c.override.contains('"pricing_rules":[{'))
+    )
+    for account_id, override, definition in connection.execute(query):
+        yield account_id, read_definition(override, PlanChanges), read_definition(definition, PricePlan)
+
+
+def account_of_schedule(connection: Connection, organisation_id: str, schedule_id: str) -> Account | None:
+    """The account that a schedule of that id bills."""
+    schedule = tables.pricing_schedule
+    query = select(schedule.c.account_id).where(
+        schedule.c.organisation_id == organisation_id, schedule.c.schedule_id == schedule_id
+    )
+    account_id = connection.scalar(query.limit(1))
+    return None if account_id is None else account(connection, organisation_id, account_id)
+
+
+def account_ids_of_version(
+    connection: Connection,
+    organisation_id: str,
+    plan_id: str,
+    version: int,
+    *,
+    billed_from: date,
+    after: str,
+    limit: int,
+) -> list[str]:
+    """Up to `limit` ids behind `after`, in order, of accounts that the version bills on a day from `billed_from` on."""
+    schedule = tables.pricing_schedule
+    query = select(schedule.c.account_id).where(
+        schedule.c.organisation_id == organisation_id,
+        schedule.c.plan_id == plan_id,
+        schedule.c.plan_version == version,
+        schedule.c.end_date > billed_from.isoformat(),
+        schedule.c.account_id > after,
+    )
+    return list(connection.scalars(query.distinct().order_by(schedule.c.account_id).limit(limit)))
 
 
 def invoiced_until(

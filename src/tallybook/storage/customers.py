@@ -67,6 +67,21 @@ def find_customer(connection: Connection, organisation_id: str, customer_id: str
     return find_one(connection, query, Customer)
 
 
+def customers_with_ids(
+    connection: Connection, organisation_id: str, customer_ids: Collection[str]
+) -> dict[str, Customer]:
+    """The customers with those ids, by id; those that are not there are left out."""
+    table = tables.customer
+    found: dict[str, Customer] = {}
+    for some in in_pieces(sorted(customer_ids)):
+        query = select(table.c.customer_id, table.c.definition).where(
+            table.c.organisation_id == organisation_id, table.c.customer_id.in_(some)
+        )
+        for customer_id, definition in connection.execute(query):
+            found[customer_id] = read_definition(definition, Customer)
+    return found
+
+
 def replace_customer(connection: Connection, organisation_id: str, customer: Customer, *, now: datetime) -> None:
     """Write over the stored customer, which must be there."""
     table = tables.customer

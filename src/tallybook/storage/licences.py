@@ -1,6 +1,6 @@
 """Licences as stored: every update of what an account holds, in the order of their effect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 from tallybook.core.instant import instant_at, microseconds_since_1970
 from tallybook.core.licence import LicenceUpdate
 from tallybook.storage import tables
-from tallybook.storage.definition_rows import definition_text, read_definition
+from tallybook.storage.definition_rows import definition_text, in_pieces, read_definition
 from tallybook.storage.pages import ListedTable, Page, PageRequest, Place, SortKey, equals
 
 _TABLE = tables.licence_update
@@ -79,9 +79,16 @@ def updates_of(
     return [_entry(row) for row in rows]
 
 
-def has_updates(connection: Connection, organisation_id: str, account_id: str) -> bool:
-    """Whether the account ever held a licence."""
-    return connection.execute(_of_account(organisation_id, account_id).limit(1)).first() is not None
+def updates_of_accounts(
+    connection: Connection, organisation_id: str, account_ids: Collection[str]
+) -> dict[tuple[str, str], list[LicenceUpdate]]:
+    """The updates of those accounts, by account id and add-on id, in the order of their effect."""
+    found: dict[tuple[str, str], list[LicenceUpdate]] = {}
+    for some in in_pieces(sorted(account_ids)):
+        query = select(_TABLE).where(_TABLE.c.organisation_id == organisation_id, _TABLE.c.account_id.in_(some))
+        for row in connection.execute(query.order_by(_TABLE.c.effective_from, _TABLE.c.update_id)).mappings():
+            found.setdefault((row["account_id"], row["add_on_id"]), []).append(_entry(row).update)
+    return found
 
 
 def update_with_key(connection: Connection, organisation_id: str, idempotency_key: str) -> LicenceEntry | None:

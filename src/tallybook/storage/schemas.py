@@ -229,6 +229,14 @@ def usage_meter(connection: Connection, organisation_id: str, meter_id: str) -> 
     return find_one(connection, version_or_latest(query, table, None), UsageMeter)
 
 
+def meter_version(connection: Connection, organisation_id: str, meter_id: str, version: int) -> UsageMeter | None:
+    """That version of the meter."""
+    table = tables.usage_meter
+    query = select(table).where(table.c.organisation_id == organisation_id, table.c.meter_id == meter_id)
+    found = find_one(connection, version_or_latest(query, table, version), UsageMeter)
+    return None if found is None else found.definition
+
+
 def meters_of_schema(
     connection: Connection, organisation_id: str, schema_name: str, *, status: MeterStatus | None = None
 ) -> tuple[UsageMeter, ...]:

@@ -11,6 +11,7 @@ from tallybook.core.letterhead import Letterhead
 from tallybook.core.setting import (
     CHOICES,
     LETTERHEAD,
+    TAX_SETTING,
     EntityType,
     Namespace,
     OrganisationChoices,
@@ -22,8 +23,9 @@ from tallybook.core.setting import (
     letterhead,
     organisation_choices,
 )
+from tallybook.core.tax import TaxRate, tax_rates
 from tallybook.storage import tables
-from tallybook.storage.definition_rows import note_change, written_at
+from tallybook.storage.definition_rows import in_pieces, note_change, written_at
 from tallybook.storage.pages import ListedTable, Page, PageRequest, Place, SortKey, equals
 
 _TABLE = tables.setting
@@ -32,6 +34,7 @@ _PLACE_COLUMNS = (_TABLE.c.namespace, _TABLE.c.setting_id, _TABLE.c.entity_type,
 _ENTITIES: Mapping[EntityType, Column[str]] = {
     EntityType.CUSTOMER: tables.customer.c.customer_id,
     EntityType.ACCOUNT: tables.account.c.account_id,
+    EntityType.INVOICE_GROUP: tables.invoice_group.c.group_id,
     EntityType.EVENT_SCHEMA: tables.event_schema.c.name,
     EntityType.USAGE_METER: tables.usage_meter.c.meter_id,
     EntityType.ADD_ON: tables.add_on.c.add_on_id,
@@ -172,6 +175,50 @@ def choices_of(connection: Connection, organisation_id: str) -> OrganisationChoi
 def letterhead_of(connection: Connection, organisation_id: str, *, name: str) -> Letterhead:
     """What the organisation prints at the head and the foot of its invoices; its `name` if it has chosen nothing."""
     return letterhead(_own_settings(connection, organisation_id, LETTERHEAD), name=name)
+
+
+def tax_rates_of(
+    connection: Connection, organisation_id: str, customers: Mapping[str, str]
+) -> dict[str, tuple[TaxRate, ...]]:
+    """The rates of tax for these accounts, whose customers are given by account id.
+
+    An account's own come before its customer's, and these before the organisation's; where none are set, there is none.
+    """
+    # One query for each kind of entity: the database would look through the settings of all for a mixture of kinds.
+    entities = {
+        EntityType.ORGANIZATION: [organisation_id],
+        EntityType.CUSTOMER: sorted(set(customers.values())),
+        EntityType.ACCOUNT: sorted(customers),
+    }
+    rates = {
+        (entity_type, entity_id): tax_rates(text)
+        for entity_type, entity_ids in entities.items()
+        for some in in_pieces(entity_ids)
+        for entity_id, text in _rates_at(connection, organisation_id, entity_type, some)
+    }
+    found = {}
+    for account_id, customer_id in customers.items():
+        places = (
+            (EntityType.ACCOUNT, account_id),
+            (EntityType.CUSTOMER, customer_id),
+            (EntityType.ORGANIZATION, organisation_id),
+        )
+        found[account_id] = next((rates[place] for place in places if place in rates), ())
+    return found
+
+
+def _rates_at(
+    connection: Connection, organisation_id: str, entity_type: EntityType, entity_ids: Sequence[str]
+) -> list[tuple[str, str]]:
+    """The texts of the rates that hang on these entities, with their ids."""
+    query = select(_TABLE.c.entity_id, _TABLE.c.value).where(
+        _TABLE.c.organisation_id == organisation_id,
+        _TABLE.c.namespace == Namespace.TOGAI.value,
+        _TABLE.c.setting_id == TAX_SETTING,
+        _TABLE.c.entity_type == entity_type.value,
+        _TABLE.c.entity_id.in_(entity_ids),
+    )
+    return [(entity_id, text) for entity_id, text in connection.execute(query)]
 
 
 def _own_settings(connection: Connection, organisation_id: str, setting_ids: Iterable[str]) -> list[Setting]:

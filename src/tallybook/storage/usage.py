@@ -17,6 +17,8 @@ from tallybook.core.aggregation import DISTINCT_MARK, Usage
 from tallybook.core.correction import EventPlace
 from tallybook.core.instant import hours_since_1970
 from tallybook.storage.database import Database
+from tallybook.storage.definition_rows import in_pieces
+from tallybook.storage.late_usage import LateDay, note_late_usage
 from tallybook.storage.reversals import Reversal, Reverted, heirs, newest_reverted, revert, reverted
 from tallybook.storage.tables import (
     definition_change,
@@ -96,7 +98,8 @@ class VerdictDelta(NamedTuple):
 class BatchContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a micro-batch adds, once it is known which of its events are duplicates.
 
-    Each place is in a list once, so that no order of additions can matter.
+    Each place is in a list once, so that no order of additions can matter. `late` are the days to which events add that
+    came after their grace.
     """
 
     usage: list[UsageDelta]
@@ -104,6 +107,7 @@ class BatchContents(msgspec.Struct, frozen=True, kw_only=True):
     counts: list[CountDelta]
     rows: bytes
     row_count: int
+    late: list[LateDay] = []
 
 
 class MeteredBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +182,7 @@ class UsageStore:
             if known or refused or batch.repeats:
                 _insert_repeats(connection, [*batch.repeats, *_without_key(batch, known, keys)])
             _add(connection, contents)
+            note_late_usage(connection, contents.late)
             connection.execute(
                 event_block.insert().values(
                     partition=batch.partition,
@@ -278,12 +283,23 @@ def usage_rows(
     connection: Connection, organisation_id: str, account_id: str, *, start: datetime, end: datetime
 ) -> list[UsageRow]:
     """The same as `UsageStore.rows`, inside a transaction of the caller's."""
+    return usage_of_accounts(connection, organisation_id, [account_id], start=start, end=end).get(account_id, [])
 
-    def is_wanted(table: Table) -> list[ColumnElement[bool]]:
-        of_account = (table.c.organisation_id == organisation_id, table.c.account_id == account_id)
-        return [*of_account, *_hours(table.c.event_hour, start, end)]
 
-    return _usage_rows(connection, is_wanted)
+def usage_of_accounts(
+    connection: Connection, organisation_id: str, account_ids: Collection[str], *, start: datetime, end: datetime
+) -> dict[str, list[UsageRow]]:
+    """The same for several accounts, by account id."""
+    found: dict[str, list[UsageRow]] = {}
+    for some in in_pieces(sorted(account_ids)):
+
+        def is_wanted(table: Table, some: Sequence[str] = some) -> list[ColumnElement[bool]]:
+            of_accounts = (table.c.organisation_id == organisation_id, table.c.account_id.in_(some))
+            return [*of_accounts, *_hours(table.c.event_hour, start, end)]
+
+        for row in _usage_rows(connection, is_wanted):
+            found.setdefault(row.account_id, []).append(row)
+    return found
 
 
 def _usage_rows(connection: Connection, is_wanted: Callable[[Table], list[ColumnElement[bool]]]) -> list[UsageRow]:
@@ -292,8 +308,15 @@ def _usage_rows(connection: Connection, is_wanted: Callable[[Table], list[Column
     query = select(*places, usage.c.units, usage.c.event_count).where(*is_wanted(usage)).order_by(*places)
     values = _values(connection, is_wanted(usage_value))
     return [
-        UsageRow(**row._mapping, values=frozenset(values.get((row.account_id, row.meter_id, row.event_hour), ())))
-        for row in connection.execute(query)
+        UsageRow(
+            account_id=account_id,
+            meter_id=meter_id,
+            event_hour=hour,
+            units=units,
+            event_count=event_count,
+            values=frozenset(values.get((account_id, meter_id, hour), ())),
+        )
+        for account_id, meter_id, hour, units, event_count in connection.execute(query)
     ]
 
 
@@ -357,6 +380,13 @@ def read_position(connection: Connection, partition: int) -> int:
     """The same as `UsageStore.position`, inside a transaction of the caller's."""
     query = select(metering_position.c.position).where(metering_position.c.partition == partition)
     return connection.execute(query).scalar() or 0
+
+
+def read_positions(connection: Connection) -> tuple[tuple[int, int], ...]:
+    """Every partition with its position."""
+    column = metering_position.c
+    query = select(column.partition, column.position).order_by(column.partition)
+    return tuple((partition, position) for partition, position in connection.execute(query))
 
 
 def _definitions_version(connection: Connection) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tallybook.api import invoices
-from tallybook.api.generation_2023_05.shape import Shape, fitted
+from tallybook.api import invoices, miscellaneous_charges
+from tallybook.api.generation_2023_05.shape import Shape, fewer_fields, fitted
 from tallybook.api.generations import Answer
 from tallybook.core.customer import Address, address_text
 from tallybook.core.invoice import InvoiceStatus, LineType
@@ -86,6 +86,19 @@ class InvoicePage(Shape, frozen=True, kw_only=True):
     next_token: str | None = None
 
 
+class MiscellaneousCharge(Shape, frozen=True, kw_only=True):
+    """A charge; one of a rate for each of a quantity is shown as what that comes to."""
+
+    name: str
+    value: str
+
+
+class MiscellaneousCharges(Shape, frozen=True, kw_only=True):
+    """The charges of an invoice."""
+
+    data: Sequence[MiscellaneousCharge]
+
+
 _LINE_TYPE = {
     LineType.NET_AMOUNT: "NET_REVENUE",
     LineType.GROSS_AMOUNT: "GROSS_REVENUE",
@@ -104,19 +117,15 @@ def _invoice(found: invoices.InvoiceSummary) -> Invoice:
     whole = found if isinstance(found, invoices.InvoiceResponse) else None
     return Invoice(
         id=found.id,
-        customer_id=found.customer_id,
+        customer_id=found.customer_id or "",
         account_id=found.owner_id,
-        price_plan_id=found.price_plan_id,
+        price_plan_id=found.price_plan_id or "",
         usage_info=None if whole is None else [_line(line) for line in whole.usage_info],
         revenue_info=None if whole is None else _line(whole.revenue_info),
         invoice_details=InvoiceDetails(
-            customer=InvoiceCustomer(
-                name=details.customer.name,
-                primary_email=details.customer.primary_email,
-                billing_address=address_text(Address(**msgspec.structs.asdict(details.account.address))),
-            ),
+            customer=_customer(details),
             account=fitted(InvoiceAccount)(details.account),
-            price_plan_name=details.price_plan_name,
+            price_plan_name=details.price_plan_name or "",
         ),
         status=_invoice_status(found),
         start_date=found.start_date,
@@ -124,6 +133,16 @@ def _invoice(found: invoices.InvoiceSummary) -> Invoice:
         invoice_date=found.invoice_date,
         generated_at=found.generated_at,
         updated_at=found.updated_at,
+    )
+
+
+def _customer(details: invoices.InvoiceDetails) -> InvoiceCustomer:
+    """Whose the account is; a group of accounts that are of several customers stands for them."""
+    shown = details.customer or details.account
+    return InvoiceCustomer(
+        name=shown.name,
+        primary_email=shown.primary_email,
+        billing_address=address_text(Address(**msgspec.structs.asdict(details.account.address))),
     )
 
 
@@ -148,4 +167,5 @@ def _line(line: invoices.InvoiceLineItem) -> InvoiceLine:
 ANSWERS = {
     invoices.ListInvoicesResponse: Answer(shape=InvoicePage, written=_invoices),
     invoices.InvoiceResponse: Answer(shape=Invoice, written=_invoice),
+    miscellaneous_charges.MiscellaneousChargesResponse: fewer_fields(MiscellaneousCharges),
 }

@@ -105,6 +105,24 @@ class AccountSchedulePage(Shape, frozen=True, kw_only=True):
     next_token: str | None = None
 
 
+class PlanOverride(Shape, frozen=True, kw_only=True):
+    """A plan and the days on which it bills the account."""
+
+    id: str
+    price_plan_id: str
+    price_plan_name: str
+    start_date: datetime
+    end_date: datetime
+
+
+class EditedSchedules(Shape, frozen=True, kw_only=True):
+    """All pricing schedules of the account."""
+
+    account_id: str
+    account_name: str
+    pricing_schedules: Sequence[PlanOverride]
+
+
 # ---- what is asked: this generation knows no proration of fees, so a fee that does not say is charged whole --------
 
 
@@ -201,7 +219,7 @@ def _plan(found: price_plan_shapes.PricePlanShape) -> PricePlan:
         pricing_schedule=[
             PlanSchedule(
                 id=each.id,
-                price_plan_details=_details(each.price_plan_details),
+                price_plan_details=details(each.price_plan_details),
                 start_date=each.start_date,
                 end_date=each.end_date,
                 version=each.version,
@@ -221,7 +239,7 @@ def _plans(page: price_plans.PricePlanPage) -> PricePlanPage:
                 description=each.description,
                 status=each.status,
                 usage_meters=each.usage_meters,
-                price_plan_details=_details(each.price_plan_details),
+                price_plan_details=details(each.price_plan_details),
                 created_at=each.created_at,
                 updated_at=each.updated_at,
             )
@@ -236,7 +254,7 @@ def _schedules(page: pricing_schedules.AccountSchedulePage) -> AccountSchedulePa
         data=[
             AccountSchedule(
                 id=each.id,
-                price_plan_details=None if each.price_plan_details is None else _details(each.price_plan_details),
+                price_plan_details=None if each.price_plan_details is None else details(each.price_plan_details),
                 start_date=each.start_date,
                 end_date=each.end_date,
                 version=each.version,
@@ -248,7 +266,25 @@ def _schedules(page: pricing_schedules.AccountSchedulePage) -> AccountSchedulePa
     )
 
 
-def _details(found: price_plan_shapes.PricePlanDetailsShape) -> PlanDetails:
+def _edited(found: pricing_schedules.UpdatePricingScheduleResponse) -> EditedSchedules:
+    return EditedSchedules(
+        account_id=found.account_id,
+        account_name=found.account_name,
+        pricing_schedules=[
+            PlanOverride(
+                id=each.id,
+                price_plan_id=each.price_plan_id,
+                price_plan_name=each.price_plan_name,
+                start_date=each.start_date,
+                end_date=each.end_date,
+            )
+            for each in found.pricing_schedules
+        ],
+    )
+
+
+def details(found: price_plan_shapes.PricePlanDetailsShape) -> PlanDetails:
+    """What a plan charges, as this generation has it."""
     cycle = found.pricing_cycle_config
     return PlanDetails(
         supported_currencies=found.supported_currencies,
@@ -256,17 +292,19 @@ def _details(found: price_plan_shapes.PricePlanDetailsShape) -> PlanDetails:
         pricing_cycle_config=PricingCycle(
             interval=cycle.interval, start_offset=cycle.start_offset or _NO_OFFSET, grace_period=cycle.grace_period
         ),
-        usage_rate_cards=[
-            UsageRateCard(
-                display_name=card.display_name or card.name or card.usage_meter_id,
-                usage_meter_id=card.usage_meter_id,
-                rate_plan=card.rate_plan,
-                rate_values=card.rate_values,
-            )
-            for card in found.usage_rate_cards
-        ],
+        usage_rate_cards=[usage_card(card) for card in found.usage_rate_cards],
         fixed_fee_rate_cards=found.fixed_fee_rate_cards,
         minimum_commitment=found.minimum_commitment,
+    )
+
+
+def usage_card(card: rate_card_shapes.UsageRateCardShape) -> UsageRateCard:
+    """The card, as this generation has it."""
+    return UsageRateCard(
+        display_name=card.display_name or card.name or card.usage_meter_id,
+        usage_meter_id=card.usage_meter_id,
+        rate_plan=card.rate_plan,
+        rate_values=card.rate_values,
     )
 
 
@@ -279,6 +317,7 @@ ANSWERS = {
     price_plan_shapes.PricePlanShape: Answer(shape=PricePlan, written=_plan),
     price_plans.PricePlanPage: Answer(shape=PricePlanPage, written=_plans),
     pricing_schedules.AccountSchedulePage: Answer(shape=AccountSchedulePage, written=_schedules),
+    pricing_schedules.UpdatePricingScheduleResponse: Answer(shape=EditedSchedules, written=_edited),
 }
 QUESTIONS = {
     ours: Question(shape=shape, meant=_itself)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tallybook.core.invoice import account_mark
+
 revision = "0002"
 down_revision = "0001"
 
@@ -18,6 +20,12 @@ def upgrade() -> None:
     _values_of_meters()
     _verdicts_by_receipt()
     _charges_in_advance()
+    _schedule_drafts()
+    _late_usage()
+    _payments_and_wallets()
+    _credits()
+    _invoice_groups()
+    _added_to_invoices()
 
 
 def _roles_and_switches_of_keys() -> None:
@@ -34,6 +42,21 @@ def _names_of_customers_and_accounts() -> None:
     op.execute("UPDATE customer SET name = json_extract(definition, '$.name')")
     op.execute("UPDATE account SET name = json_extract(definition, '$.name')")
     op.execute("UPDATE account SET currency = json_extract(definition, '$.currency')")
+    op.add_column("account", sa.Column("mark", sa.Text(), nullable=False, server_default=""))
+    op.create_index("account_by_mark", "account", ["organisation_id", "mark"], unique=False)
+    _mark_accounts(op.get_bind())
+
+
+def _mark_accounts(connection: sa.Connection) -> None:
+    """Invoices have had their ids since the first layout; now the account is found by one."""
+    accounts = connection.execute(sa.text("SELECT organisation_id, account_id FROM account")).all()
+    marks = [
+        {"mark": account_mark(organisation_id, account_id), "organisation": organisation_id, "account": account_id}
+        for organisation_id, account_id in accounts
+    ]
+    if marks:
+        statement = "UPDATE account SET mark = :mark WHERE organisation_id = :organisation AND account_id = :account"
+        connection.execute(sa.text(statement), marks)
 
 
 def _aliases_and_contacts() -> None:
@@ -220,13 +243,47 @@ def _charges_in_advance() -> None:
         sa.Column("inputs_hash", sa.LargeBinary(), nullable=False),
         sa.Column("issued_at", sa.BigInteger(), nullable=False),
         sa.Column("invoice_type", sa.Text(), nullable=False, server_default="STANDARD"),
+        sa.Column("sequence_number", sa.BigInteger()),
+        sa.Column("paid_amount", sa.Text(), nullable=False, server_default="0"),
+        sa.Column("group_id", sa.Text()),
+        sa.Column("merged_into", sa.Text()),
+        sa.Column("invoice_date", sa.Text(), nullable=False, server_default=""),
+        sa.Column("plan_id", sa.Text(), nullable=False, server_default=""),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("organisation_id", "invoice_id"),
-        sa.UniqueConstraint(
-            "organisation_id", "account_id", "start_date", "invoice_type", name="invoice_account_cycle"
-        ),
     )
-    op.execute("INSERT INTO invoice SELECT *, 'STANDARD' FROM invoice_before")
+    op.execute(
+        "INSERT INTO invoice SELECT *, 'STANDARD', NULL, '0', NULL, NULL,"
+        " date(end_date, '+' || json_extract(document, '$.grace_days') || ' days'),"
+        " json_extract(document, '$.plan_id'), issued_at FROM invoice_before"
+    )
     op.drop_table("invoice_before")
+    by_nobody = sa.text("invoice_type <> 'CUSTOM'")
+    op.create_index(
+        "invoice_account_cycle",
+        "invoice",
+        ["organisation_id", "account_id", "start_date", "invoice_type"],
+        unique=True,
+        sqlite_where=by_nobody,
+        postgresql_where=by_nobody,
+    )
+    last_first = sa.text("issued_at DESC")
+    for name, columns in (
+        ("invoice_by_issue", ["organisation_id"]),
+        ("invoice_by_owner", ["organisation_id", "account_id"]),
+        ("invoice_by_customer", ["organisation_id", "customer_id"]),
+    ):
+        op.create_index(name, "invoice", [*columns, last_first, "invoice_id"], unique=False)
+    op.create_index("invoice_by_status", "invoice", ["organisation_id", "status", "group_id"], unique=False)
+    part_of_a_composite = sa.text("merged_into IS NOT NULL")
+    op.create_index(
+        "invoice_by_composite",
+        "invoice",
+        ["organisation_id", "merged_into"],
+        unique=False,
+        sqlite_where=part_of_a_composite,
+        postgresql_where=part_of_a_composite,
+    )
     op.create_index("invoice_by_start", "invoice", ["organisation_id", "start_date"], unique=False)
     op.add_column("pricing_schedule", sa.Column("override", sa.Text()))
     op.create_index("pricing_schedule_by_plan", "pricing_schedule", ["organisation_id", "plan_id"], unique=False)
@@ -259,4 +316,210 @@ def _charges_in_advance() -> None:
         sa.Column("amount", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("organisation_id", "account_id", "start_date", "add_on_id", "invoice_id"),
         sqlite_with_rowid=False,
+    )
+
+
+def _credits() -> None:
+    """What accounts may set against what they are charged, and what has become of it."""
+    op.create_table(
+        "credit",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("credit_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text()),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.Column("consumed", sa.Text(), nullable=False),
+        sa.Column("effective_until", sa.Text()),
+        sa.Column("voided_at", sa.BigInteger()),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "credit_id"),
+        sa.UniqueConstraint("organisation_id", "idempotency_key", name="credit_key"),
+    )
+    op.create_index("credit_by_account", "credit", ["organisation_id", "account_id"], unique=False)
+    op.create_table(
+        "credit_entry",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("credit_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("entry_type", sa.Text(), nullable=False),
+        sa.Column("invoice_id", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "credit_id", "number"),
+        sa.UniqueConstraint("organisation_id", "credit_id", "entry_type", "invoice_id", name="credit_entry_once"),
+    )
+    op.create_index("credit_entry_by_invoice", "credit_entry", ["organisation_id", "invoice_id"], unique=False)
+
+
+def _payments_and_wallets() -> None:
+    """What is paid, what that is for, and what is kept for invoices to come."""
+    op.create_table(
+        "payment",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("payment_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("source_type", sa.Text(), nullable=False),
+        sa.Column("source_name", sa.Text(), nullable=False),
+        sa.Column("transaction_number", sa.Text(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "payment_id"),
+        sa.UniqueConstraint(
+            "organisation_id",
+            "account_id",
+            "source_type",
+            "source_name",
+            "transaction_number",
+            name="payment_external_reference",
+        ),
+    )
+    op.create_index("payment_by_time", "payment", ["organisation_id", "created_at"], unique=False)
+    op.create_table(
+        "settlement",
+        sa.Column("settlement_id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("invoice_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("entity_id", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("settlement_id"),
+    )
+    op.create_index("settlement_by_invoice", "settlement", ["organisation_id", "invoice_id"], unique=False)
+    op.create_table(
+        "wallet",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("balance", sa.Text(), nullable=False),
+        sa.Column("effective_from", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "account_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "wallet_entry",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("entry_id", sa.Text(), nullable=False),
+        sa.Column("entry_type", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.Column("entity_id", sa.Text()),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("closing_balance", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "account_id", "number"),
+        sa.UniqueConstraint("organisation_id", "account_id", "idempotency_key", name="wallet_entry_key"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _late_usage() -> None:
+    """Which invoices' usage has changed since they were issued, and what later ones say of that."""
+    op.create_table(
+        "late_note",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("start_date", sa.Text(), nullable=False),
+        sa.Column("invoice_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "account_id", "start_date"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "late_posting",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("invoice_id", sa.Text(), nullable=False),
+        sa.Column("posted_by", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.Column("lines", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "invoice_id", "posted_by"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _invoice_groups() -> None:
+    """Accounts whose invoices are merged."""
+    op.create_table(
+        "invoice_group",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("group_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "group_id"),
+    )
+    op.create_table(
+        "invoice_group_account",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("group_id", sa.Text(), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "account_id"),
+    )
+    op.create_index(
+        "invoice_group_account_by_group", "invoice_group_account", ["organisation_id", "group_id"], unique=False
+    )
+
+
+def _added_to_invoices() -> None:
+    """What people put on invoices by hand, and the numbers of those that are issued."""
+    op.create_table(
+        "invoice_number",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("last_number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "miscellaneous_charges",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("invoice_id", sa.Text(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "account_id", "invoice_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "custom_invoice",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("invoice_id", sa.Text(), nullable=False),
+        sa.Column("owner_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("advance_on", sa.Text()),
+        sa.Column("idempotency_key", sa.Text()),
+        sa.Column("request_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "invoice_id"),
+        sa.UniqueConstraint("organisation_id", "idempotency_key", name="custom_invoice_key"),
+    )
+    op.create_index("custom_invoice_by_owner", "custom_invoice", ["organisation_id", "owner_id", "state"], unique=False)
+    op.create_index("custom_invoice_by_day", "custom_invoice", ["organisation_id", "state", "advance_on"], unique=False)
+
+
+def _schedule_drafts() -> None:
+    """Schedules may be drafted before they bill, and are found by their ids."""
+    op.create_index("pricing_schedule_by_id", "pricing_schedule", ["organisation_id", "schedule_id"], unique=False)
+    op.create_table(
+        "schedule_draft",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("schedule_id", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "schedule_id"),
+    )
+    op.create_index(
+        "schedule_draft_by_account", "schedule_draft", ["organisation_id", "account_id", "number"], unique=False
     )
