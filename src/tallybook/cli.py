@@ -18,6 +18,7 @@ from tallybook import assembly, telemetry, workers
 from tallybook.config import Settings, read_settings
 from tallybook.core.credential import Scope
 from tallybook.core.errors import Invalid, TallybookError
+from tallybook.core.proof import check_proof
 from tallybook.core.role import Role
 from tallybook.demo import check_installed
 from tallybook.kernel import die_with
@@ -177,6 +178,24 @@ def verify_usage(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         for difference in found.differences:
             typer.echo(f"  {difference}")
     if found.differences:
+        raise typer.Exit(1)
+
+
+@verify.command("invoice")
+def verify_invoice(
+    file: Annotated[
+        Path, typer.Argument(help="The proof of an invoice, from GET /invoices/{id}/proof; - reads it in.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Compute an invoice again from its proof, offline, to the digit, and say where the file does not agree."""
+    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    checked = check_proof(content)
+    if as_json:
+        typer.echo(msgspec.json.encode(checked))
+    else:
+        typer.echo(checked.in_words())
+    if not checked.agrees:
         raise typer.Exit(1)
 
 

@@ -67,9 +67,13 @@ class Server:
             raise DemoFailed(f"the server ended with code {self._process.returncode}: {self._last_output()}")
 
     def command(self, *arguments: str, may_fail: bool = False) -> str:
-        """What `tallybook ARGUMENTS` prints. Raises `DemoFailed` when it fails, unless it may."""
+        """What `tallybook ARGUMENTS` on the server's data prints. Raises `DemoFailed` when it fails, unless it may."""
+        return self.command_offline(*arguments, "--data-dir", str(self.folder), may_fail=may_fail)
+
+    def command_offline(self, *arguments: str, may_fail: bool = False) -> str:
+        """The same without any data but what the arguments name."""
         finished = subprocess.run(
-            [*_TALLYBOOK, *arguments, "--data-dir", str(self.folder)],
+            [*_TALLYBOOK, *arguments],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,

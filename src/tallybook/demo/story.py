@@ -43,6 +43,7 @@ class Summary(msgspec.Struct, kw_only=True):
     invoices_issued: int = 0
     invoiced: dict[str, str] = {}
     events_verified: int = 0
+    invoices_proved: int = 0
     figures_compared: int = 0
     differences: list[str] = []
     equal: bool = False
@@ -134,6 +135,7 @@ class _Story:
         self._show_year(served)
         self._show_balance()
         self._verify()
+        self._prove(invoices, paper)
         self._compare(served, calculation)
         self._summary.seconds = self._screen.seconds
         return self._summary
@@ -302,6 +304,19 @@ class _Story:
             step.notes.append(
                 f"{self._summary.events_verified:,} event rows, added up again to {found['usage_rows']:,} rows of usage"
             )
+
+    def _prove(self, invoices: list[dict[str, Any]], paper: Path | None) -> None:
+        """One invoice computed again from its proof, by a command that knows nothing but the file."""
+        with self._screen.step("proved", "computing an invoice again from one file") as step:
+            [invoice] = [each for each in invoices if (each["ownerId"], each["startDate"][:7]) == (IN_FULL[0], MONTH)]
+            file = (self._server.folder if paper is None else paper) / f"{MONTH} {IN_FULL[0]}.proof.json"
+            file.write_bytes(self._caller.content(f"/invoices/{invoice['id']}/proof"))
+            found = json.loads(self._server.command_offline("verify", "invoice", str(file), "--json", may_fail=True))
+            if found["first_difference"] is not None:
+                self._summary.differences.append(f"proof of {invoice['id']}: {found['first_difference']}")
+            self._summary.invoices_proved = 1
+            step.done = f"tallybook verify invoice: {found['lines']} lines of {IN_FULL[0]}'s invoice computed again"
+            step.notes.append(f"from {found['usage_rows']:,} rows of usage, to which {found['events']:,} events add up")
 
     def _compare(self, served: figures.Figures, calculation: Path) -> None:
         summary = self._summary

@@ -151,17 +151,17 @@ def _conditions(wanted: TargetFilter) -> Iterator[str]:
         ("event_time", "<", wanted.event_before),
     ):
         if instant is not None:
-            yield f"{column} {relation} {_sql_instant(instant)}"
+            yield f"{column} {relation} {sql_instant(instant)}"
 
 
 def _behind(after: SourceOrder) -> str:
-    time, event_id = _sql_instant(-after.time_before_end), sql_literal(after.event_id)
+    time, event_id = sql_instant(-after.time_before_end), sql_literal(after.event_id)
     later = f"(position > {after.position} OR (position = {after.position} AND index > {after.event_index}))"
     same_time = f"({_EVENT_ID} > {event_id} OR ({_EVENT_ID} = {event_id} AND {later}))"
     return f"(event_time < {time} OR (event_time = {time} AND {same_time}))"
 
 
-def _sql_instant(microseconds: int) -> str:
+def sql_instant(microseconds: int) -> str:
     return f"arrow_cast({microseconds}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
