@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import rival
+from bench.bills import BillRun, bill_runs
 from bench.load import EVENTS_PER_BATCH, Load, batches, singles
 from bench.server import MemoryWatch, Server, empty_server
 
@@ -75,6 +76,8 @@ def _measure(events: int, rival_events: int, say: Callable[[str], None]) -> list
         accepted = _accepted_per_s(server, batch_count=max(200, events // EVENTS_PER_BATCH // 2))
     say("end to end …")
     whole = _end_to_end(events)
+    say("bill runs …")
+    bills = bill_runs()
     say("the rival …")
     row_per_event = rival.events_per_s(rival_events)
     latencies = sorted(whole.latencies_s)
@@ -89,7 +92,24 @@ def _measure(events: int, rival_events: int, say: Callable[[str], None]) -> list
         Figure("receipt to visible, p50", f"{p50 * 1000:,.0f} ms", p50, "s", 1, at_most=True),
         Figure("receipt to visible, p99", f"{p99 * 1000:,.0f} ms", p99, "s", 1, at_most=True),
         Figure("memory of all processes", f"{whole.peak_mib:,} MiB", whole.peak_mib, "MiB", 1000, at_most=True),
+        *(_bill_figure(run) for run in bills),
+        Figure(
+            "time per account, last ÷ first", "", _per_account(bills[-1]) / _per_account(bills[0]), "times", 1.2, True
+        ),
     ]
+
+
+def _bill_figure(run: BillRun) -> Figure:
+    """A run, judged by what 100,000 invoices would take at its pace."""
+    per_account = _per_account(run)
+    value = f"{run.seconds:,.1f} s, {per_account * 1000:.2f} ms each, {run.peak_mib:,} MiB"
+    return Figure(
+        f"bill run, {run.accounts:,} accounts", value, per_account * 100_000, "s for 100,000", 180, at_most=True
+    )
+
+
+def _per_account(run: BillRun) -> float:
+    return run.seconds / run.accounts
 
 
 def _wrk(port: int, key: str | None = None) -> float:
