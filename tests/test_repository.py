@@ -280,7 +280,7 @@ def test_no_registry_and_no_path_of_a_machine_is_tracked() -> None:
 
 
 def test_migrations_make_the_tables(tmp_path: Path) -> None:
-    """A migrated database has the tables and indexes of `storage/tables.py`, column by column, and no others."""
+    """A migrated database has the tables and indexes of `storage/tables`, column by column, and no others."""
     migrate(tmp_path / "migrated.sqlite")
     engine = create_engine(f"sqlite:///{tmp_path / 'created.sqlite'}")
     metadata.create_all(engine)
