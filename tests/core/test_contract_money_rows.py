@@ -160,6 +160,18 @@ ROWS = (
     ),
     Row("3.6", "a day counts with the most held during it", _LICENCE, "test_a_day_counts_with_the_most_held_during_it"),
     Row("3.6", "1 a week within a month of four weeks: 4", _LICENCE, "test_a_usage_cycle_is_priced_by_itself"),
+    Row(
+        "3.6",
+        "revenue of licences is booked whole on the day of the change: 300, 60, −60",
+        "core/test_revenue.py",
+        "test_licences_are_booked_whole_on_the_day_of_the_change",
+    ),
+    Row(
+        "3.6",
+        "the same, as figures over a database",
+        "flows/test_metrics_of_licences.py",
+        "test_the_contracts_seats_are_booked_on_three_days",
+    ),
     Row("3.6", "90 a month, joined on day 11 of 30: 60", _FEE, "test_a_prorated_fee_is_charged_by_days"),
     Row(
         "3.6",

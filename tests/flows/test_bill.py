@@ -349,5 +349,5 @@ def test_revenue_is_attributed_to_the_time_of_usage(database: Database, billing:
         account = accounts.account(connection, "org", "A")
     assert account is not None
     edges = [datetime(2024, month, day, tzinfo=UTC) for month, day in ((1, 1), (1, 21), (1, 26), (2, 2), (2, 3))]
-    assert billing.revenue("org", account, edges) == {"um.1": [160, 90, 0, 6]}
-    assert billing.revenue("org", account, edges[1:]) == {"um.1": [90, 0, 6]}
+    assert billing.revenue("org", account, edges, now=MID_MARCH) == {"um.1": [160, 90, 0, 6]}
+    assert billing.revenue("org", account, edges[1:], now=MID_MARCH) == {"um.1": [90, 0, 6]}

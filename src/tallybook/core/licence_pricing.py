@@ -37,7 +37,7 @@ def price_licences(card: LicenceRateCard, cycle: BilledCycle, *, currency: str) 
     held = cycle.held.get(card.add_on_id, (HeldRun(cycle.window.start, cycle.window.end, ZERO),))
     return [
         _price_usage_cycle(card, runs_within(held, window), full, currency)
-        for window, full in _usage_cycles(card, cycle)
+        for window, full in usage_cycles(card, cycle.window, cycle.full)
     ]
 
 
@@ -47,15 +47,18 @@ def licences_amount(card: LicenceRateCard, cycle: BilledCycle, *, currency: str)
     return sum_exactly([part.amount for of_usage_cycle in priced for part in of_usage_cycle])
 
 
-def _usage_cycles(card: LicenceRateCard, cycle: BilledCycle) -> Iterator[tuple[Window, Window]]:
-    """The parts of the cycle that are priced by themselves, counted from its first day, each with its full length."""
+def usage_cycles(card: LicenceRateCard, window: Window, full: Window) -> Iterator[tuple[Window, Window]]:
+    """The parts of a cycle's window that are priced by themselves, each with its full length.
+
+    They are counted from the first day of the `full` cycle; without usage cycles the window is the one part.
+    """
     if card.usage_cycle is None:
-        yield cycle.window, cycle.full
+        yield window, full
         return
     counted = PricingCycle(interval=card.usage_cycle, day_offset=None, grace_days=0, anniversary=True)
-    counted = anchored(counted, cycle.full.start)
-    for window in cycles_from(counted, within=cycle.window):
-        yield window, full_cycle_containing(counted, window.start)
+    counted = anchored(counted, full.start)
+    for part in cycles_from(counted, within=window):
+        yield part, full_cycle_containing(counted, part.start)
 
 
 def _price_usage_cycle(

@@ -13,9 +13,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from tallybook.core.account import Account
-from tallybook.core.decimals import EXACT, ZERO
 from tallybook.core.errors import Conflict, NotFound, TallybookError
-from tallybook.core.instant import hours_since_1970
 from tallybook.core.invoice import (
     Invoice,
     InvoiceType,
@@ -23,16 +21,13 @@ from tallybook.core.invoice import (
     invoice_id_for,
     parse_invoice_id,
 )
-from tallybook.core.period import midnight
-from tallybook.core.price_plan import PricePlan
-from tallybook.core.revenue import revenue_by_bucket
-from tallybook.core.usage_meter import UsageMeter
 from tallybook.flows.ask_tax import TaxFunction
+from tallybook.flows.attribute_revenue import revenue_by_item
 from tallybook.flows.bill_late_usage import bill_late_alone, is_late_alone
 from tallybook.flows.books import Books
-from tallybook.flows.draw_up import DrawnUp, draw_up, schedule_plan
+from tallybook.flows.draw_up import DrawnUp, draw_up
 from tallybook.flows.draw_up_custom import books_for, draw_up_custom
-from tallybook.flows.find_cycles import Cycle, additions, begun_cycles, cycles_touching, due_cycles, openings
+from tallybook.flows.find_cycles import Cycle, additions, begun_cycles, due_cycles, openings
 from tallybook.flows.issue import issue
 from tallybook.flows.list_invoices import InvoicePlace, list_due, list_invoices
 from tallybook.flows.merge_invoices import merge_due
@@ -41,7 +36,6 @@ from tallybook.storage import accounts, custom_invoices, ledger, settings
 from tallybook.storage.custom_invoices import CustomInvoiceState
 from tallybook.storage.database import Database
 from tallybook.storage.ledger import ALL_INVOICES, InvoiceFilter
-from tallybook.storage.usage import UsageRow
 
 ACCOUNTS_PER_READ = 500  # accounts held in memory at once while streaming through all of them
 ACCOUNTS_PER_PAGE = 50  # closed in one transaction, during which nothing is metered
@@ -138,25 +132,12 @@ class Billing:
         with self._database.read() as connection:
             return list_due(connection, organisation_id, wanted, after=after, limit=limit, now=now)
 
-    def revenue(self, organisation_id: str, account: Account, edges: Sequence[datetime]) -> dict[str, list[Decimal]]:
-        """Exact usage revenue in the account's currency, by meter id, for each bucket between two `edges`.
-
-        Edges are whole hours, ascending. A meter without usage in a bucket has zero there. Commitments are not in it,
-        nor is a cycle with deferred revenue until it is invoiced.
-        """
-        revenue: dict[str, list[Decimal]] = {}
+    def revenue(
+        self, organisation_id: str, account: Account, edges: Sequence[datetime], *, now: datetime
+    ) -> dict[str, list[Decimal]]:
+        """What usage and licences brought in between each two `edges`, by meter or add-on id: `revenue_by_item`."""
         with self._database.read() as connection:
-            books = Books(connection, organisation_id, [account])
-            for cycle in cycles_touching(account, edges[0], edges[-1]):
-                plan = schedule_plan(books, cycle.schedule)
-                if plan.deferred_revenue and cycle.window.start not in books.invoiced_starts(account.account_id):
-                    continue
-                rows = books.usage(account.account_id, cycle.window)
-                meters = books.meters([card.meter_id for card in plan.usage_cards])
-                for meter_id, amounts in _cycle_revenue(plan, meters, rows, account.currency, cycle, edges):
-                    sums = revenue.get(meter_id, [ZERO] * (len(edges) - 1))
-                    revenue[meter_id] = [EXACT.add(left, right) for left, right in zip(sums, amounts, strict=True)]
-        return revenue
+            return revenue_by_item(Books(connection, organisation_id, [account]), account, edges, now=now)
 
     # ---- closing -------------------------------------------------------------------------------------------------
 
@@ -447,32 +428,10 @@ def _refusal(organisation_id: str, account: Account, start_date: date, error: Ta
     )
 
 
-# ---- issuing and attributing -------------------------------------------------------------------------------------
+# ---- issuing ----------------------------------------------------------------------------------------------------
 
 
 def _issue(books: Books, account: Account, cycle: Cycle, issued_at: datetime, tax_function: TaxFunction | None) -> bool:
     """Compute and store the cycle's invoice; False when it was there, or there is nothing to charge in advance."""
     drawn_up = draw_up(books, account, cycle, issued_at)
     return drawn_up is not None and issue(books, *drawn_up, issued_at=issued_at, tax_function=tax_function)
-
-
-def _cycle_revenue(
-    plan: PricePlan,
-    meters: Sequence[UsageMeter],
-    rows: Sequence[UsageRow],
-    currency: str,
-    cycle: Cycle,
-    edges: Sequence[datetime],
-) -> Iterator[tuple[str, list[Decimal]]]:
-    """Revenue by meter id; `meters` are those of the plan's usage cards, in their order."""
-    start, end = cycle.window
-    for card, meter in zip(plan.usage_cards, meters, strict=True):
-        amounts = revenue_by_bucket(
-            card,
-            [(row.event_hour, row) for row in rows if row.meter_id == card.meter_id],
-            aggregation=meter.aggregation,
-            currency=currency,
-            cycle=(hours_since_1970(midnight(start)), hours_since_1970(midnight(end))),
-            edges=[hours_since_1970(edge) for edge in edges],
-        )
-        yield card.meter_id, amounts

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from sqlalchemy import Connection
+
 from tallybook.core.account import Account
 from tallybook.core.aggregation import Aggregation, quantity_of
 from tallybook.core.decimals import ZERO
@@ -32,7 +34,7 @@ from tallybook.core.period import Window, midnight
 from tallybook.flows.bill import Billing
 from tallybook.flows.find_cycles import begun_cycles
 from tallybook.flows.query import Events
-from tallybook.storage import schemas
+from tallybook.storage import add_ons, schemas
 from tallybook.storage.catalog import Catalog
 from tallybook.storage.database import Database
 from tallybook.storage.event_rows import EventRow
@@ -57,7 +59,8 @@ class Metrics:
     def answer(self, organisation_id: str, query: Query, *, now: datetime) -> list[Series]:
         """The series of a query; without `group_by` exactly one. Raises `Invalid`, naming what to change.
 
-        `now` decides which cycles have begun: those that have not are not in an answer by cycle.
+        `now` decides which cycles have begun: those that have not are not in an answer by cycle. Licences bring in
+        nothing before their cycle has begun, or an update of them has taken effect.
         """
         check_query(query, organisation_id=organisation_id)
         grouped = query.group_by is not None
@@ -69,7 +72,7 @@ class Metrics:
             case MetricName.EVENTS:
                 figures = self._event_figures(organisation_id, query, edges)
             case MetricName.REVENUE:
-                figures = self._revenue_figures(organisation_id, query, edges)
+                figures = self._revenue_figures(organisation_id, query, edges, now)
             case _:
                 figures = self._usage_figures(organisation_id, query, edges)
         return bucket_series(figures, edges, grouped=grouped)
@@ -127,7 +130,7 @@ class Metrics:
     def _usage_figures(self, organisation_id: str, query: Query, edges: Sequence[datetime]) -> Iterator[Figure]:
         accounts = self._accounts(organisation_id, query)
         customers = self._customers(organisation_id, query)
-        meter_ids = self._meter_ids(organisation_id, query)
+        meter_ids = self._billable_ids(organisation_id, query)
         if meter_ids is not None and not meter_ids:
             return
         rows = self._usage_store.usage_by_hour(
@@ -159,33 +162,35 @@ class Metrics:
 
     # ---- revenue -------------------------------------------------------------------------------------------------
 
-    def _revenue_figures(self, organisation_id: str, query: Query, edges: Sequence[datetime]) -> Iterator[Figure]:
-        meter_ids = self._meter_ids(organisation_id, query)
+    def _revenue_figures(
+        self, organisation_id: str, query: Query, edges: Sequence[datetime], now: datetime
+    ) -> Iterator[Figure]:
+        billable_ids = self._billable_ids(organisation_id, query)
         for account in self._billed_accounts(organisation_id, query):
-            for meter_id, amounts in self._billing.revenue(organisation_id, account, edges).items():
-                if meter_ids is None or meter_id in meter_ids:
-                    group = _group(query, account.account_id, account.customer_id, meter_id)
+            for billable_id, amounts in self._billing.revenue(organisation_id, account, edges, now=now).items():
+                if billable_ids is None or billable_id in billable_ids:
+                    group = _group(query, account.account_id, account.customer_id, billable_id)
                     for edge, amount in zip(edges, amounts, strict=False):
                         yield Figure(group, hours_since_1970(edge), amount)
 
     # ---- by cycle ------------------------------------------------------------------------------------------------
 
     def _cycle_figures(self, organisation_id: str, query: Query, now: datetime) -> Iterator[Figure]:
-        """A figure for each account, meter and cycle that begins in the window; a meter without usage has zero."""
-        meter_ids = self._meter_ids(organisation_id, query)
+        """A figure for each account, item and cycle that begins in the window; an item without usage has zero."""
+        billable_ids = self._billable_ids(organisation_id, query)
         for account in self._billed_accounts(organisation_id, query):
             cycles = _cycles_beginning_in(account, query, now)
             if not cycles:
                 continue
             if query.name is MetricName.REVENUE_FOR_CYCLE:
-                found = self._revenue_by_cycle(organisation_id, account, cycles)
+                found = self._revenue_by_cycle(organisation_id, account, cycles, now)
             else:
                 found = self._usage_by_cycle(organisation_id, account, cycles)
             if query.group_by is None:  # a cycle without usage has its point all the same
                 yield from (Figure("", hours_since_1970(midnight(cycle.start)), ZERO) for cycle in cycles)
-            for (meter_id, hour), value in found.items():
-                if meter_ids is None or meter_id in meter_ids:
-                    yield Figure(_group(query, account.account_id, account.customer_id, meter_id), hour, value)
+            for (billable_id, hour), value in found.items():
+                if billable_ids is None or billable_id in billable_ids:
+                    yield Figure(_group(query, account.account_id, account.customer_id, billable_id), hour, value)
 
     def _usage_by_cycle(
         self, organisation_id: str, account: Account, cycles: Sequence[Window]
@@ -201,13 +206,13 @@ class Metrics:
         return {(meter_id, hour): quantity for (_, meter_id, hour), quantity in quantities.items()}
 
     def _revenue_by_cycle(
-        self, organisation_id: str, account: Account, cycles: Sequence[Window]
+        self, organisation_id: str, account: Account, cycles: Sequence[Window], now: datetime
     ) -> dict[tuple[str, int], Decimal]:
         edges = sorted({midnight(day) for cycle in cycles for day in cycle})
         starts = {midnight(cycle.start) for cycle in cycles}
         return {
-            (meter_id, hours_since_1970(edge)): amount
-            for meter_id, amounts in self._billing.revenue(organisation_id, account, edges).items()
+            (billable_id, hours_since_1970(edge)): amount
+            for billable_id, amounts in self._billing.revenue(organisation_id, account, edges, now=now).items()
             for edge, amount in zip(edges, amounts, strict=False)
             if edge in starts
         }
@@ -259,19 +264,25 @@ class Metrics:
         """The customer of each account, when the answer is grouped by it."""
         return self._catalog.customers_by_account(organisation_id) if query.group_by is Field.CUSTOMER_ID else {}
 
-    def _meter_ids(self, organisation_id: str, query: Query) -> frozenset[str] | None:
-        """The meters that both filters by meter let through, named by id or by name; None is all."""
+    def _billable_ids(self, organisation_id: str, query: Query) -> frozenset[str] | None:
+        """The meters and add-ons that both filters by item let through, named by id or by name; None is all."""
         wanted = [query.filters[field] for field in (Field.USAGE_METER_ID, Field.BILLABLE_ID) if field in query.filters]
         if not wanted:
             return None
         with self._database.read() as connection:
             return frozenset.intersection(
-                *(schemas.meter_ids_called(connection, organisation_id, references) for references in wanted)
+                *(_ids_called(connection, organisation_id, references) for references in wanted)
             )
 
 
-def _group(query: Query, account_id: str, customer_id: str, meter_id: str) -> str:
-    """What the figure of a meter is grouped by; empty when nothing is grouped."""
+def _ids_called(connection: Connection, organisation_id: str, references: Sequence[str]) -> frozenset[str]:
+    return schemas.meter_ids_called(connection, organisation_id, references) | add_ons.add_on_ids_called(
+        connection, organisation_id, references
+    )
+
+
+def _group(query: Query, account_id: str, customer_id: str, billable_id: str) -> str:
+    """What the figure of a meter or add-on is grouped by; empty when nothing is grouped."""
     match query.group_by:
         case Field.ACCOUNT_ID:
             return account_id
@@ -280,7 +291,7 @@ def _group(query: Query, account_id: str, customer_id: str, meter_id: str) -> st
         case None:
             return ""
         case _:
-            return meter_id
+            return billable_id
 
 
 def _as_count(row: EventRow) -> CountRow:

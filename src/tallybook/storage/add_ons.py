@@ -82,6 +82,16 @@ def add_ons_with_ids(connection: Connection, organisation_id: str, add_on_ids: C
     return found
 
 
+def add_on_ids_called(connection: Connection, organisation_id: str, references: Collection[str]) -> frozenset[str]:
+    """The ids of the add-ons that have one of the references as their id or their name."""
+    found: set[str] = set()
+    for some in in_pieces(sorted(set(references))):
+        is_called = _TABLE.c.add_on_id.in_(some) | _TABLE.c.name.in_(some)
+        query = select(_TABLE.c.add_on_id).where(_TABLE.c.organisation_id == organisation_id, is_called)
+        found.update(connection.scalars(query))
+    return frozenset(found)
+
+
 def count_add_ons(connection: Connection, organisation_id: str) -> int:
     """How many add-ons there are, archived ones included."""
     query = select(func.count()).select_from(_TABLE).where(_TABLE.c.organisation_id == organisation_id)
