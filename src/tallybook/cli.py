@@ -189,14 +189,20 @@ def verify_invoice(
     as_json: AsJson = False,
 ) -> None:
     """Compute an invoice again from its proof, offline, to the digit, and say where the file does not agree."""
-    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    checked = check_proof(content)
+    checked = check_proof(_content_of(file))
     if as_json:
         typer.echo(msgspec.json.encode(checked))
     else:
         typer.echo(checked.in_words())
     if not checked.agrees:
         raise typer.Exit(1)
+
+
+def _content_of(file: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{file}: {error.strerror}") from None
 
 
 @app.command()

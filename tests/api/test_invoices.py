@@ -233,3 +233,12 @@ def test_another_organisation_reads_nothing(client: TestClient[Litestar], databa
     headers = {"Authorization": f"Bearer {Authenticator(database).create_key('other', 'test', [Scope.READ])}"}
     assert client.get("/invoices", headers=headers).json()["data"] == []
     assert client.get(f"/invoices/{mine['id']}", headers=headers).status_code == 404
+
+
+def test_a_filter_names_the_words_it_takes(client: TestClient[Litestar]):
+    """Whoever filters by a status that there is not reads which there are."""
+    assert client.get("/invoices?status=OPEN").json()["message"] == (
+        "status: Invalid enum value 'OPEN'; known: DRAFT, DUE, PARTIALLY_PAID, PAID, VOID, UN_COLLECTIBLE, MERGED, "
+        "REFUND_INITIATED, REFUND_COMPLETED"
+    )
+    assert client.get("/invoices?pageSize=none").json()["message"].startswith("pageSize: Expected")

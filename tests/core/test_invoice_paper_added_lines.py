@@ -82,11 +82,11 @@ def test_charges_stand_in_the_table_credits_and_tax_below_it() -> None:
     )
     rates = (TaxRate(name="State", percent=Decimal(8)), TaxRate(name="City", percent=Decimal(2)))
     paper = printed(issued(WORKSHOP, credits=(credit,), charges=charges, tax=TaxInputs(rates=rates)))
-    assert [row.description for row in paper.rows] == ["Gross amount", "Workshop", "Other charges", "Courier", "Travel"]
+    assert [row.description for row in paper.rows] == ["Items", "Workshop", "Other charges", "Courier", "Travel"]
     assert texts(paper.sums) == [
-        (1, "Gross amount", "100.00"),
+        (1, "Subtotal", "100.00"),
         (1, "Credits: Welcome", "-30.00"),
-        (0, "Net amount", "70.00"),
+        (0, "Subtotal after credits", "70.00"),
         (0, "Other charges", "30.00"),
         (1, "State 8 %", "8.00"),
         (1, "City 2 %", "2.00"),

@@ -79,7 +79,7 @@ def test_a_rule_that_the_dialect_of_now_cannot_read_says_so_too() -> None:
         (MiscellaneousCharge(name="a", value="1", rate=Decimal(1)), "not both"),
         (product("NaN", "1"), r"items\[0\].rate"),
         (product("1E+500", "1E+500"), "rate × quantity"),
-        (rule("ten"), r"items\[0\].value: not a rule"),
+        (rule("ten"), r"items\[0\].value: neither a number such as 12.50 nor a rule"),
         (rule("1e3000"), r"items\[0\].value"),
         (rule('{"explode": [1]}'), "unknown operator"),
         (rule('{"/": [1, 0]}'), r"items\[0\].value"),

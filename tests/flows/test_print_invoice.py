@@ -4,17 +4,20 @@ import importlib.metadata
 import io
 import subprocess
 import sys
+from decimal import Decimal
 from threading import Event, Thread
 
 import msgspec
 import pypdf
 import pytest
+from composite_samples import DAY, GROUP, ISSUED_AT, due
 from paper_samples import billed, draft, issued, logo, to, two_slabs, used
 from price_plan_samples import SlabSample, usage_card
 
 from tallybook import telemetry
+from tallybook.core.composite_invoice import composite_of
 from tallybook.core.errors import Busy
-from tallybook.core.invoice import Invoice
+from tallybook.core.invoice import Invoice, InvoiceStatus, finalised
 from tallybook.core.invoice_paper import invoice_paper
 from tallybook.core.letterhead import Letterhead, logo_png
 from tallybook.flows.print_invoice import WAITING_MAX, Press
@@ -133,6 +136,22 @@ def test_the_file_is_dated_by_the_invoice_and_can_be_archived(press: Press):
     assert reader.metadata.creation_date_raw == "D:20240403000000Z"
     assert reader.metadata.title == f"Invoice {two_slabs().invoice_id}"
     assert b"pdfaid:part" in reader.trailer["/Root"]["/Metadata"].get_data()
+
+
+def test_sums_of_many_accounts_go_on_to_the_next_page(press: Press):
+    """A composite of 100 invoices: each is there twice, above with its lines and below with its sum, then the total."""
+    members = [due(f"A{number}", "10.25") for number in range(100)]
+    made = composite_of(GROUP, members, organisation_id="org", day=DAY, computed_at=ISSUED_AT)
+    text = words(printed(press, finalised(made, issued_at=ISSUED_AT)))
+    assert text.count("1 January 2024 to 31 January 2024") == 200
+    assert "Total USD 1,025.00" in text
+
+
+def test_what_is_left_to_pay_stands_below_the_total(press: Press):
+    """250 of which 100 are paid."""
+    changes = {"status": InvoiceStatus.PARTIALLY_PAID, "paid_amount": Decimal(100)}
+    text = words(printed(press, msgspec.structs.replace(two_slabs(), **changes)))
+    assert "Total USD 250.00 Paid 100.00 To be paid 150.00" in text
 
 
 def test_text_is_never_code(press: Press):

@@ -5,12 +5,14 @@ every client generation lets pass.
 """
 
 from collections.abc import Mapping
+from enum import Enum
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
 
 from tallybook import telemetry
 from tallybook.api.parameters import query_parameters
@@ -139,5 +141,15 @@ def _with_wire_names(error: Exception, request: Request[Any, Any, Any]) -> Excep
     for problem in error.extra:
         if isinstance(problem, dict) and "message" in problem:
             name = str(problem.get("key", "the request"))
-            return Invalid(f"{wire_names.get(name, name)}: {problem['message']}")
+            message = f"{wire_names.get(name, name)}: {problem['message']}"
+            return Invalid(message + _choices(request.route_handler, name))
     return error
+
+
+def _choices(handler: BaseRouteHandler, name: str) -> str:
+    """What a parameter that takes one of some words may be; follows the message about another word."""
+    field = handler.parsed_fn_signature.parameters.get(name)
+    kinds = () if field is None else get_args(field.annotation) or (field.annotation,)
+    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
+    words = [str(each.value) for kind in enums for each in kind]
+    return f"; known: {', '.join(words)}" if words else ""

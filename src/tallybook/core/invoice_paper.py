@@ -62,6 +62,9 @@ _SECTIONS = frozenset(
 )
 """Lines whose parts stand in the table. All others stand below it, where the sums are."""
 
+_SUM_NAMES = {LineType.GROSS_AMOUNT: "Subtotal", LineType.NET_AMOUNT: "Subtotal after credits"}
+"""On paper, gross and net are with tax and without it; these lines are neither."""
+
 _CHANGED_BY_RULES = frozenset({LineType.PRICING_RULE_REVENUE_UPDATE_AMOUNT, LineType.PRICING_RULE_USAGE_UPDATE_AMOUNT})
 
 _WORKING = frozenset(
@@ -271,9 +274,13 @@ def _rows(revenue: InvoiceLine, *, working: bool) -> Iterator[PaperRow]:
     sections = [line for line in lines_of(revenue) if line.lines and _is_section(line)]
     for section in sections:
         if len(sections) > 1 or section.line_type is LineType.LATE_USAGE_AMOUNT:
-            yield PaperRow(kind=RowKind.SECTION, description=printed(section.description))
+            yield PaperRow(kind=RowKind.SECTION, description=printed(_heading(section)))
         for line in section.lines:
             yield from _item(line, depth=0, working=working)
+
+
+def _heading(section: InvoiceLine) -> str:
+    return "Items" if section.line_type is LineType.GROSS_AMOUNT else section.description
 
 
 def _is_section(line: InvoiceLine) -> bool:
@@ -375,9 +382,8 @@ def _sum_row(line: InvoiceLine, *, depth: int) -> PaperRow:
     prefix = {LineType.PRICE_PLAN_AMOUNT: "Plan ", LineType.TRUE_UP_AMOUNT: "True-up: "}.get(line.line_type, "")
     if _is_list_of_one(line):
         line, prefix = line.lines[0], f"{line.description}: "
-    return PaperRow(
-        kind=RowKind.SUM, depth=depth, description=printed(prefix + line.description), amount=_amount_text(line)
-    )
+    description = _SUM_NAMES.get(line.line_type, prefix + line.description)
+    return PaperRow(kind=RowKind.SUM, depth=depth, description=printed(description), amount=_amount_text(line))
 
 
 def _usage(invoice: Invoice) -> Iterator[PaperRow]:

@@ -20,7 +20,12 @@ _SUMMED_AT_THE_END = {
     LineType.PRICE_PLAN_AMOUNT,
     LineType.SUB_TOTAL_AMOUNT,
 }
-_REPEATED_AT_THE_END = {LineType.SUB_TOTAL_AMOUNT, LineType.TOTAL_ADVANCED_FEES, LineType.LATE_USAGE_AMOUNT}
+_REPEATED_AT_THE_END = {
+    LineType.SUB_TOTAL_AMOUNT,
+    LineType.TOTAL_ADVANCED_FEES,
+    LineType.LATE_USAGE_AMOUNT,
+    LineType.TOTAL_MISCELLANEOUS_CHARGES,
+}
 _LISTED_AT_THE_END = {LineType.TOTAL_CREDITS, LineType.TOTAL_TAX_AMOUNT}
 _HELD = {LineType.LICENSE_RATE_CARD_AMOUNT, LineType.ADVANCED_LICENSE_RATE_CARD_AMOUNT}
 _GRANTED = {LineType.CREDIT_GRANT_RATE_CARD_AMOUNT, LineType.ADVANCED_CREDIT_GRANT_RATE_CARD_AMOUNT}
@@ -168,6 +173,8 @@ def _sums(revenue: InvoiceLine) -> list[_Row]:
     """What stands below the rows: sums, what is missing to the commitment, credits and tax one by one."""
     rows = []
     for line in lines_of(revenue):
+        if line.line_type is LineType.GROSS_AMOUNT and _is_written_by_hand(line):
+            rows += [_Row("Items", amount=_amount_text(line))]
         if line.line_type is LineType.TRUE_UP_AMOUNT:
             rows += [_Row(f"True-up: {line.description}", amount=_amount_text(line))]
         if line.line_type in _REPEATED_AT_THE_END:
@@ -175,6 +182,10 @@ def _sums(revenue: InvoiceLine) -> list[_Row]:
         if line.line_type in _LISTED_AT_THE_END:
             rows += [_Row(f"{line.description}: {each.description}", amount=_amount_text(each)) for each in line.lines]
     return rows
+
+
+def _is_written_by_hand(gross: InvoiceLine) -> bool:
+    return any(line.line_type is LineType.CUSTOM_AMOUNT for line in gross.lines)
 
 
 def _lines_differ_from_total(revenue: InvoiceLine) -> bool:

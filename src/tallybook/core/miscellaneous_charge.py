@@ -23,6 +23,7 @@ from tallybook.core.rule_variable import check_computation, compiled_computation
 CHARGES_MAX = 50  # of one invoice; the interface names none, and custom invoices have as many lines
 CHARGE_NAME_CHARACTERS_MAX = 255  # the interface names none; what names of entities have
 CHARGE_VALUE_CHARACTERS_MAX = 1_500  # the interface names none; what matchers of meters have
+_FIRST_OF_A_RULE = '{["'  # what begins otherwise was meant as a number
 
 
 class MiscellaneousCharge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +75,8 @@ def _check_charge(
     if len(charge.value) > CHARGE_VALUE_CHARACTERS_MAX:
         raise TooLarge(f"{where}.value: at most {CHARGE_VALUE_CHARACTERS_MAX} characters, found {len(charge.value)}")
     if not DECIMAL_TEXT.fullmatch(charge.value):
+        if charge.value.lstrip()[:1] not in _FIRST_OF_A_RULE:
+            raise Invalid(f"{where}.value: neither a number such as 12.50 nor a rule in JSON Logic")
         check_computation(charge.value, known=lines, dialect=dialect, place=f"{where}.value")
 
 
