@@ -1,14 +1,11 @@
 """Finalised invoices to pay, payments, and what can be read of them, for the tests of payments and wallets."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from billing_samples import add_account, add_catalogue, use
-from sqlalchemy import event as listening
 
 from tallybook.core.credit import Credit, CreditTerms
 from tallybook.core.invoice import InvoiceStatus, invoice_id_for
@@ -134,27 +131,3 @@ def all_payments(database: Database, organisation_id: str = "org") -> list[Payme
     with database.read() as connection:
         page: PageRequest[Place] = PageRequest(size=1000, filters={}, order=payments.LISTED.order, after=None)
         return payments.list_payments(connection, organisation_id, page).items
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-@contextmanager
-def crashing_at(database: Database, statement: int) -> Iterator[None]:
-    """Crash before the statement of that number; a commit counts as one, too."""
-    seen = 0
-
-    def count(*_: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == statement:
-            raise Crash
-
-    for name in ("before_cursor_execute", "commit"):
-        listening.listen(database.engine, name, count)
-    try:
-        yield
-    finally:
-        for name in ("before_cursor_execute", "commit"):
-            listening.remove(database.engine, name, count)

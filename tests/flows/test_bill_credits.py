@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from billing_samples import PLAN, add_account, add_catalogue, by_account, use
+from crashing import Crash, crashing_at
 from credit_samples import credit, grant_card, terms
 from price_plan_samples import NOW, SlabSample, licence_card, price_plan, usage_card
-from settling_samples import Crash, crashing_at
 from sqlalchemy import event
 
 from tallybook.core.add_on import AddOn, AddOnType

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from billing_samples import PLAN, add_account, add_catalogue, by_account, use
 from composite_samples import GROUP
+from crashing import crashes_at
 from price_plan_samples import NOW, SlabSample, price_plan, usage_card
-from sqlalchemy import event as listening
 
 from tallybook.core.errors import Busy
 from tallybook.core.invoice import Invoice
@@ -213,17 +213,13 @@ def test_a_bill_run_is_of_one_organisation(database: Database) -> None:
 # ---- whatever happens --------------------------------------------------------------------------------------------
 
 
-class Crash(BaseException):
-    """The process is gone: nobody catches this, and what was not committed is rolled back."""
-
-
 @pytest.mark.parametrize("offset", [1, 4])
 def test_a_bill_run_that_crashes_anywhere_issues_each_invoice_once(database: Database, offset: int) -> None:
     """At its statements and commits; whoever comes next goes on where it was."""
     create_group(database, "org", GROUP, ["A", "B"], now=NOW)
     job = start(database)
     for statement in range(offset, STATEMENTS_MAX, STRIDE):
-        if not _crashes(database, statement):
+        if not crashes_at(database, statement, lambda: run(database)):
             break
     assert state_of(database, job) is JobStatus.COMPLETED
     assert outcomes(database, job) == ["COMPLETED"] * 2
@@ -232,27 +228,6 @@ def test_a_bill_run_that_crashes_anywhere_issues_each_invoice_once(database: Dat
         "B 2024-01-10 MERGED 6.00",
         "inv_group.1 2024-02-03 DUE 256.00",
     ]
-
-
-def _crashes(database: Database, statement: int) -> bool:
-    seen = 0
-
-    def count(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == statement:
-            raise Crash
-
-    for name in ("before_cursor_execute", "commit"):
-        listening.listen(database.engine, name, count)
-    try:
-        run(database)
-    except Crash:
-        return True
-    finally:
-        for name in ("before_cursor_execute", "commit"):
-            listening.remove(database.engine, name, count)
-    return False
 
 
 def test_bill_runs_and_runners_at_once_issue_each_invoice_once(database: Database) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from billing_samples import PLAN, add_account, add_catalogue, use
+from crashing import Crash, crashing_at
 from credit_samples import terms
 from price_plan_samples import NOW, SlabSample, monthly, price_plan, usage_card
-from settling_samples import Crash, crashing_at
 from sqlalchemy import select
 
 from tallybook.core.aggregation import Aggregation, value_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from billing_samples import add_account, add_catalogue
+from crashing import Crash, crashing_at
 from credit_samples import terms
-from settling_samples import Crash, crashing_at
 
 from tallybook.core.credit import HeldCredit
 from tallybook.core.errors import Conflict, NotFound

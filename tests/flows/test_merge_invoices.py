@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from billing_samples import add_account, add_catalogue, by_account, use
 from composite_samples import GROUP
+from crashing import crashes_at
 from price_plan_samples import NOW
-from sqlalchemy import event as listening
 from sqlalchemy import update
 
 from tallybook.core.errors import Conflict
@@ -217,10 +217,6 @@ def test_a_run_that_is_killed_before_it_merges_is_finished_by_the_next(database:
     assert standing(database)["inv_group.1 2024-02-03"] == ("DUE", "256.00", False)
 
 
-class Crash(BaseException):
-    """The process is gone: nobody catches this, and what was not committed is rolled back."""
-
-
 def test_a_crash_anywhere_while_merging_leaves_all_or_nothing(database: Database) -> None:
     """Before each of its statements and its commit; whoever comes next merges once."""
     group(database, "A", "B")
@@ -228,32 +224,11 @@ def test_a_crash_anywhere_while_merging_leaves_all_or_nothing(database: Database
     Billing(database).close_accounts("org", ["A", "B"], as_of=FEBRUARY, metered_through=FEBRUARY)
     while with_crash:
         statement += 1
-        with_crash = _crashes(database, statement)
+        with_crash = crashes_at(database, statement, lambda: merge_due(database, "org", as_of=FEBRUARY))
         merged = [value[0] for key, value in standing(database).items() if not key.startswith("inv_group")]
         assert merged == (["DUE"] * 2 if with_crash else ["MERGED"] * 2)
         assert len(composites(database)) == (0 if with_crash else 1)
     assert statement > 5
-
-
-def _crashes(database: Database, statement: int) -> bool:
-    seen = 0
-
-    def count(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == statement:
-            raise Crash
-
-    for name in ("before_cursor_execute", "commit"):
-        listening.listen(database.engine, name, count)
-    try:
-        merge_due(database, "org", as_of=FEBRUARY)
-    except Crash:
-        return True
-    finally:
-        for name in ("before_cursor_execute", "commit"):
-            listening.remove(database.engine, name, count)
-    return False
 
 
 def test_invoices_of_a_group_that_is_gone_stay_their_accounts_own(database: Database) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from billing_samples import PLAN, add_account, add_catalogue, use
+from crashing import crashes_at
 from price_plan_samples import SlabSample, monthly, price_plan, usage_card
-from sqlalchemy import event as listening
 
 from tallybook.core.errors import Invalid
 from tallybook.core.instant import microseconds_since_1970
@@ -54,10 +54,14 @@ def runner(database: Database) -> JobRunner:
     return JobRunner(database, {JobType.PRICE_PLAN: MigrationWork(database, clock=clock)}, clock=clock)
 
 
-def run(database: Database, request: MigrationJob = IMMEDIATE) -> Job:
-    job = start_migration(database, "org", request, now=NOW)
+def run_all(database: Database) -> None:
     while runner(database).run_piece():
         pass
+
+
+def run(database: Database, request: MigrationJob = IMMEDIATE) -> Job:
+    job = start_migration(database, "org", request, now=NOW)
+    run_all(database)
     return found(database, job)
 
 
@@ -268,10 +272,6 @@ def test_a_move_in_mid_cycle_closes_an_invoice_and_opens_another(database: Datab
 # ---- once, whatever happens --------------------------------------------------------------------------------------
 
 
-class Crash(BaseException):
-    """The process is gone: nobody catches this, and what was not committed is rolled back."""
-
-
 def test_a_job_that_crashes_anywhere_moves_each_account_once(database: Database) -> None:
     """At every third statement; whoever comes next finishes the job, and nobody is moved twice."""
     with database.write() as connection:
@@ -282,9 +282,8 @@ def test_a_job_that_crashes_anywhere_moves_each_account_once(database: Database)
         source, target = ("pp.1", "pp.other") if statement % 2 else ("pp.other", "pp.1")
         request = MigrationJob(source_id=source, source_version=1, target_id=target, mode=MigrationMode.IMMEDIATE)
         job = start_migration(database, "org", request, now=NOW)
-        crashed = run_until(database, statement)
-        while runner(database).run_piece():
-            pass
+        crashed = crashes_at(database, statement, lambda: run_all(database))
+        run_all(database)
         assert found(database, job).status is JobStatus.COMPLETED
         for account_id in ("A", "B0", "B1", "B2"):
             kept, moved = schedules_of(database, account_id)
@@ -298,29 +297,6 @@ def test_a_job_that_crashes_anywhere_moves_each_account_once(database: Database)
     assert not crashed, "in the end it came through"
 
 
-def run_until(database: Database, statement: int) -> bool:
-    """Run jobs, and crash before the statement of that number; say whether it came to that."""
-    seen = 0
-
-    def count(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == statement:
-            raise Crash
-
-    for name in ("before_cursor_execute", "commit"):
-        listening.listen(database.engine, name, count)
-    try:
-        while runner(database).run_piece():
-            pass
-    except Crash:
-        return True
-    finally:
-        for name in ("before_cursor_execute", "commit"):
-            listening.remove(database.engine, name, count)
-    return False
-
-
 def test_several_runners_move_each_account_once(database: Database) -> None:
     """In parallel, over more accounts than are moved at once; every association is begun once."""
     names = [f"B{number:03}" for number in range(ACCOUNTS_PER_PIECE + 50)]
@@ -329,12 +305,8 @@ def test_several_runners_move_each_account_once(database: Database) -> None:
             add_account(connection, name)
     job = start_migration(database, "org", IMMEDIATE, now=NOW)
 
-    def run_all(_: int) -> None:
-        while runner(database).run_piece():
-            pass
-
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(run_all, range(4)))
+        list(pool.map(lambda _: run_all(database), range(4)))
     with database.read() as connection:
         counts = count_entries(connection, "org", job.job_id)
     assert (counts.total, counts.completed) == (len(names) + 1, len(names) + 1)

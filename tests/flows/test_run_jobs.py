@@ -1,7 +1,6 @@
 """Jobs of corrections that are interrupted anywhere, and run by two at once."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import catalogue_samples as samples
 import pytest
 from api_caller import Caller
+from crashing import Crash, crashing_at
 from embedded import ORGANISATION, Embedded, event
-from sqlalchemy import event as listening
 
 from tallybook import assembly
 from tallybook.core.correction import CorrectionAction
@@ -32,10 +31,6 @@ STATEMENTS_MAX = 500
 STRIDE = 5  # with 1 it takes a minute
 
 
-class Crash(BaseException):
-    """The process is gone: nobody catches this, and what was not committed is rolled back."""
-
-
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Embedded]:
     made = Embedded(tmp_path)
@@ -46,30 +41,6 @@ def embedded(tmp_path: Path) -> Iterator[Embedded]:
         caller.post("/accounts", samples.account())
     yield made
     made.close()
-
-
-@contextmanager
-def crashing_at(embedded: Embedded, statement: int) -> Iterator[None]:
-    """Crash before the statement of that number; a commit counts as one, too.
-
-    Statements of the log do not: what is appended there is followed by one that does.
-    """
-    seen = 0
-
-    def count(*_: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == statement:
-            raise Crash
-
-    engine = embedded.database.engine
-    for name in ("before_cursor_execute", "commit"):
-        listening.listen(engine, name, count)
-    try:
-        yield
-    finally:
-        for name in ("before_cursor_execute", "commit"):
-            listening.remove(engine, name, count)
 
 
 def start(embedded: Embedded, action: CorrectionAction, **wanted: Any) -> Job:
@@ -103,7 +74,7 @@ def test_a_job_that_crashes_anywhere_corrects_each_event_once(
         job = start(embedded, action, event_time=microseconds_since_1970(time))
         crashed = False
         try:
-            with crashing_at(embedded, statement):
+            with crashing_at(embedded.database, statement):
                 embedded.run_jobs()
         except Crash:
             crashes, crashed = crashes + 1, True

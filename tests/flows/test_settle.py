@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from billing_samples import use
+from crashing import Crash, crashing_at
 from settling_samples import (
     JANUARY,
-    Crash,
     balance,
     billed,
-    crashing_at,
     entries,
     fund,
     invoice_line,
