@@ -20,8 +20,8 @@ demo: install  ## Real events in, invoices out, checked by an independent calcul
 serve: install  ## Everything in one go, on ./tallybook-data
 	$(RUN)/tallybook serve
 
-test: install
-	$(RUN)/pytest
+test: install  ## Everything, as many files at once as there are cores
+	$(RUN)/pytest -n auto --dist loadfile
 
 check: install
 	$(RUN)/ruff format --check .
