@@ -40,35 +40,36 @@ def granted(official: togai_client.ApiClient, account_id: str, **changes: Any) -
 
 def test_a_credit_from_beginning_to_end(official: togai_client.ApiClient) -> None:
     """Granted, listed, read with its entries, in the balance, voided."""
-    an_account(official, "official-c1")
+    an_account(official, "official-credits-1")
     api = CreditsApi(official)
-    credit = granted(official, "official-c1", applicableEntityIds=["ALL_USAGE_METER_RATE_CARDS"])
+    credit = granted(official, "official-credits-1", applicableEntityIds=["ALL_USAGE_METER_RATE_CARDS"])
     assert (credit.status, credit.credit_amount, credit.credit_unit) == ("ACTIVE", 1000, "USD")
     assert credit.effective_from == date(2024, 2, 4)
-    assert [each.id for each in api.list_credits(account_id="official-c1", status="ACTIVE").data] == [credit.id]
+    assert [each.id for each in api.list_credits(account_id="official-credits-1", status="ACTIVE").data] == [credit.id]
     read = api.get_credit_details(credit.id)
     assert [(each.transaction_type, each.amount) for each in read.transactions] == [("CREDITED", 1000)]
-    balance = api.credit_balance_for_account("official-c1")
+    balance = api.credit_balance_for_account("official-credits-1")
     assert (balance.active_credits, balance.running_balance, balance.unit) == (1000, 1000, "USD")
     assert api.void_credit(credit.id).status == "VOIDED"
-    assert api.credit_balance_for_account("official-c1").active_credits == 0
+    assert api.credit_balance_for_account("official-credits-1").active_credits == 0
 
 
 def test_credits_are_read_page_by_page(official: togai_client.ApiClient) -> None:
     """The newest first."""
-    an_account(official, "official-c2")
-    ids = [granted(official, "official-c2", priority=priority).id for priority in (1, 2, 3)]
+    an_account(official, "official-credits-2")
+    ids = [granted(official, "official-credits-2", priority=priority).id for priority in (1, 2, 3)]
     api = CreditsApi(official)
-    first = api.list_credits(account_id="official-c2", page_size=2)
+    first = api.list_credits(account_id="official-credits-2", page_size=2)
     rest = api.list_credits(next_token=first.next_token)
     assert [each.id for each in (*first.data, *rest.data)] == ids[::-1]
 
 
 def test_a_plan_sells_credits(official: togai_client.ApiClient) -> None:
     """A card that sells credit is created and read; the account that the plan bills has a draft that charges it."""
-    an_account(official, "official-c3")
+    an_account(official, "official-credits-3")
     pack = AddOnsApi(official).create_add_on(asked("CreateAddOnRequest", name="official pack", type="CREDIT_GRANT"))
-    meter_id = UsageMetersApi(official).get_usage_meters_for_event_schema().data[0].id
+    meters = UsageMetersApi(official).get_usage_meters_for_event_schema(page_size=100).data
+    meter_id = next(meter.id for meter in meters if meter.status == "ACTIVE")
     card = {
         "id": pack.id,
         "grantDetails": {"priority": 1, "expiryType": "CUSTOM", "expiryDuration": "P1Y"},
@@ -95,7 +96,7 @@ def test_a_plan_sells_credits(official: togai_client.ApiClient) -> None:
     assert read.rate_details.currency_slab_rate_details[0].slab_details[0].rate == 0.9
     days = {"effectiveFrom": "2024-01-01", "effectiveUntil": "2024-07-01"}
     request = asked("UpdatePricingScheduleRequestWithActions", mode="ASSOCIATE", pricePlanId=plan_id, **days)
-    AccountsApi(official).update_pricing_schedule("official-c3", request)
-    drafts = InvoicesApi(official).list_invoices(owner_id="official-c3", page_size=50).data
+    AccountsApi(official).update_pricing_schedule("official-credits-3", request)
+    drafts = InvoicesApi(official).list_invoices(owner_id="official-credits-3", page_size=50).data
     assert "STANDARD_ADVANCED" in [draft.invoice_type for draft in drafts]
     assert [draft.total_amount for draft in drafts if draft.invoice_type == "STANDARD_ADVANCED"] == [900]
