@@ -29,6 +29,7 @@ from tallybook.core.pricing_schedule import new_schedule
 from tallybook.core.rate_card import PriceType, PricingModel, RatePlan, RateValue, Slab, SlabRate, UsageRateCard
 from tallybook.core.usage_meter import MeterStatus, UsageMeter
 from tallybook.flows.bill import Billing
+from tallybook.interpreter import collect_garbage_rarely
 from tallybook.storage import accounts, customers, plans, schemas, tables
 from tallybook.storage.accounts import Organisation
 from tallybook.storage.database import Database, migrate, open_database
@@ -72,6 +73,7 @@ def bill_run(size: int) -> BillRun:
         migrate(path)
         database = open_database(path)
         _seed(database, size)
+        collect_garbage_rarely()  # as billing processes do
         started, processor = time.monotonic(), time.process_time()
         report = Billing(database).close_due_cycles(as_of=AS_OF, metered_through=AS_OF)
         seconds, processor = time.monotonic() - started, time.process_time() - processor

@@ -125,6 +125,7 @@ def run_billing(settings: Settings) -> None:
     metered = assembly.metered_through(settings)
     reprocessing = assembly.reprocessing(settings)
     jobs = assembly.job_runner(settings)
+    collect_garbage_rarely()
     stop = _stop_signal()
     billed_at: float | None = None
     while not stop.is_set():

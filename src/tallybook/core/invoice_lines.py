@@ -235,7 +235,8 @@ def _grand_total(
 ) -> InvoiceLine:
     currency, adjustments = gross.amount.currency, inputs.adjustments
     net = sum_line(LineType.NET_AMOUNT, "Net amount", [gross, *credits_total(credits_used, currency)], currency)
-    charges = charge_lines(adjustments.charges, variables_of(net, usage), currency=currency, dialect=inputs.dialect)
+    variables = variables_of(net, usage) if adjustments.charges else {}
+    charges = charge_lines(adjustments.charges, variables, currency=currency, dialect=inputs.dialect)
     charged = _total_of(LineType.TOTAL_MISCELLANEOUS_CHARGES, "Other charges", charges, currency)
     taxed = total([net.amount, *(line.amount for line in charged)], currency=currency)
     tax = _total_of(LineType.TOTAL_TAX_AMOUNT, "Tax", tax_lines(adjustments.tax, taxed), currency)

@@ -288,7 +288,8 @@ def hours_of(
     wanted = {meter.meter_id for meter in meters}
     return {
         meter_id: tuple(
-            HourOfUsage(row.event_hour, row.units, row.event_count, tuple(sorted(row.values))) for row in of_meter
+            HourOfUsage(row.event_hour, row.units, row.event_count, tuple(sorted(row.values)) if row.values else ())
+            for row in of_meter
         )
         for meter_id, of_meter in groupby(rows, key=lambda row: row.meter_id)
         if meter_id in wanted

@@ -32,6 +32,7 @@ from tallybook.storage.tables import (
 )
 
 BLOCK_FORMAT = 1
+NO_VALUES: frozenset[str] = frozenset()
 KEYS_PER_QUERY = 500  # bound parameters in one statement; SQLite's default limit is far above
 
 
@@ -314,9 +315,9 @@ def _usage_rows(connection: Connection, is_wanted: Callable[[Table], list[Column
             event_hour=hour,
             units=units,
             event_count=event_count,
-            values=frozenset(values.get((account_id, meter_id, hour), ())),
+            values=frozenset(values.get((account_id, meter_id, hour), ())) if values else NO_VALUES,
         )
-        for account_id, meter_id, hour, units, event_count in connection.execute(query)
+        for account_id, meter_id, hour, units, event_count in connection.execute(query).all()
     ]
 
 
