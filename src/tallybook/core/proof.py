@@ -168,8 +168,7 @@ def differences(proof: Proof) -> Iterator[str]:
     plans = {(plan.plan_id, plan.version): plan for plan in proof.plans}
     try:
         computed = invoice_of(proof.inputs, plans, computed_at=proof.invoice.computed_at)
-    except Exception as error:
-        # Whatever in a changed file makes the computing stumble, that is the answer.
+    except Exception as error:  # whatever in a changed file makes the computing stumble, that is the answer
         yield f"the invoice cannot be computed from the file: {type(error).__name__}: {error}"
         return
     if computed is None:
