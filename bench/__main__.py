@@ -18,6 +18,7 @@ from bench import rival
 from bench.bills import BillRun, bill_runs
 from bench.load import EVENTS_PER_BATCH, Load, batches, singles
 from bench.server import MemoryWatch, Server, empty_server
+from tallybook.storage.log_sqlite import SqliteEventLog
 
 WRK_SECONDS = 8
 WRK_CONNECTIONS = 48
@@ -152,8 +153,7 @@ def _end_to_end(events: int) -> EndToEnd:
 
 
 def _wait_until_metered(server: Server) -> None:
-    with sqlite3.connect(server.folder / "log" / "0.sqlite") as log:
-        last = log.execute("SELECT seq FROM sqlite_sequence").fetchone()[0]
+    last = SqliteEventLog(server.folder / "log" / "0.sqlite").last_position()
     with sqlite3.connect(server.folder / "tallybook.sqlite") as database:
         while _position(database) < last:
             time.sleep(0.02)

@@ -1,7 +1,9 @@
 """What `EventLog` promises, for every backend there is."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,91 @@ def test_many_threads_append_and_one_reads_without_a_gap(log: EventLog, open_log
         seen += [each.position for each in log.read(after=seen[-1] if seen else 0, records_max=7, bytes_max=10_000)]
     assert seen == [each.position for each in log.read(after=0, **ALL)]
     assert len(seen) == 100
+
+
+def test_a_writer_that_fell_behind_takes_nobodys_place(log: EventLog, open_log: OpenLog, clock: Clock) -> None:
+    """Whether the others' records still stand, are trimmed in part, or all; and its receipts are not earlier."""
+    other = open_log()
+    log.append([record(b"1")])
+    clock.now += 1000
+    assert other.append([record(b"2"), record(b"3")]) == 3
+    clock.now -= 1000
+    assert log.append([record(b"4")]) == 4, "the others' records stand"
+    clock.now += 2000
+    assert other.append([record(b"5"), record(b"6")]) == 6
+    clock.now -= 2000
+    assert trim(other, 5) == 5
+    assert log.append([record(b"7")]) == 7, "one of the others' records stands"
+    clock.now += 3000
+    assert other.append([record(b"8")]) == 8
+    clock.now -= 3000
+    assert trim(other, 8) == 3
+    assert log.append_at_once([record(b"9")]) == 9, "none stands"
+    [left] = log.read(after=0, **ALL)
+    assert (left.body, left.received_at) == (b"9", HOUR_ONE + 3000)
+    assert sum(log.accepted().by_receipt.values()) == 9
+
+
+def test_a_promise_binds_a_writer_that_did_not_make_it(log: EventLog, open_log: OpenLog, clock: Clock) -> None:
+    """What another process was told of receipts holds for those that come from here."""
+    log.append([record(b"1")])
+    clock.now += 1000
+    through = open_log().received_through(1)
+    clock.now -= 1000
+    log.append([record(b"2")])
+    [_, second] = log.read(after=0, **ALL)
+    assert second.received_at >= through
+
+
+def test_hundreds_of_records_are_one_group(log: EventLog) -> None:
+    """More than a statement takes: in order, and none of them when one cannot be written."""
+    assert log.append([record(b"%d" % number) for number in range(300)]) == 300
+    assert bodies(log) == [b"%d" % number for number in range(300)]
+    broken = record(organisation_id=None)  # type: ignore[arg-type]  # what the table refuses
+    with pytest.raises(TallybookError):
+        log.append([*[record()] * 299, broken])
+    assert (log.last_position(), len(bodies(log))) == (300, 300)
+
+
+def test_a_log_of_layout_1_goes_on(tmp_path: Path, clock: Clock) -> None:
+    """Positions and receipts go on where they were, the waiting records stay, and so do the sums."""
+    path = tmp_path / "0.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(LAYOUT_1)
+        waiting = [(6, "org", HOUR_ONE + 5, 20, 2, b"six"), (7, "org", HOUR_ONE + 9, 30, 2, b"seven")]
+        connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", waiting)
+        connection.execute("UPDATE latest SET received_at = ?", (HOUR_ONE + 9,))
+        connection.execute("INSERT INTO accepted VALUES ('org', 1, 150)")  # 100 of them are trimmed
+    log = SqliteEventLog(path, clock=clock)
+    assert bodies(log) == [b"six", b"seven"]
+    assert log.accepted().by_receipt == {("org", 1): 150}
+    assert log.append([record(b"eight", event_count=4)]) == 8
+    assert log.read(after=7, **ALL)[0].received_at == HOUR_ONE + 9
+    trim(log, 7)
+    assert log.accepted().by_receipt == {("org", 1): 154}
+    assert SqliteEventLog(path, clock=clock).last_position() == 8
+
+
+def test_a_log_of_layout_1_that_was_trimmed_whole_goes_on(tmp_path: Path, clock: Clock) -> None:
+    """The last position stood in SQLite's table of sequences."""
+    path = tmp_path / "0.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(LAYOUT_1)
+        connection.execute("INSERT INTO record VALUES (41, 'org', 1, 1, 2, '')")
+        connection.execute("DELETE FROM record")
+    assert SqliteEventLog(path, clock=clock).append([record()]) == 42
+
+
+LAYOUT_1 = """
+CREATE TABLE record (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, organisation_id TEXT NOT NULL, received_at INTEGER NOT NULL,
+    event_count INTEGER NOT NULL, format INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE latest (only INTEGER PRIMARY KEY CHECK (only = 1), received_at INTEGER NOT NULL);
+INSERT INTO latest VALUES (1, 0);
+CREATE TABLE accepted (
+    organisation_id TEXT NOT NULL, received_hour INTEGER NOT NULL, event_count INTEGER NOT NULL,
+    PRIMARY KEY (organisation_id, received_hour)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
