@@ -17,7 +17,7 @@ from granian.server.embed import Server
 from tallybook import assembly, telemetry
 from tallybook.config import Settings
 from tallybook.core.errors import Busy
-from tallybook.flows.archive import Archive, KeyExpiry
+from tallybook.flows.archive import Archive, KeyUpkeep
 from tallybook.flows.bill import Billing
 from tallybook.flows.meter import MeteredThrough
 from tallybook.flows.reprocess import Reprocessing
@@ -93,20 +93,21 @@ def _meter_once(meter_waiting: Callable[[], int]) -> int:
 
 
 def run_archive(settings: Settings) -> None:
-    """Move metered rows to the lake, in large pieces, and forget expired event ids, until told to stop."""
+    """Move metered rows to the lake, in large pieces, and keep event ids in order, until told to stop."""
     archive = assembly.archive(settings)
-    expiry = assembly.key_expiry(settings)
+    keys = assembly.key_upkeep(settings)
     stop = _stop_signal()
     last = time.monotonic()
     while not stop.is_set():
         due = time.monotonic() - last >= settings.archive_interval_s
         if due or archive.waiting_rows() >= settings.archive_rows:
-            _archive_once(archive, expiry)
+            _archive_once(archive, keys)
             last = time.monotonic()
-        stop.wait(min(1.0, settings.archive_interval_s))
+        if not _merge_keys_once(keys):
+            stop.wait(min(1.0, settings.archive_interval_s))
 
 
-def _archive_once(archive: Archive, expiry: KeyExpiry) -> None:
+def _archive_once(archive: Archive, keys: KeyUpkeep) -> None:
     started = time.monotonic()
     try:
         while count := archive.archive_waiting():
@@ -114,9 +115,18 @@ def _archive_once(archive: Archive, expiry: KeyExpiry) -> None:
             telemetry.archive_seconds.observe(time.monotonic() - started)
             started = time.monotonic()
         archive.compact()
-        expiry.forget_some()
+        keys.forget_some()
     except Busy as error:
         telemetry.log.warning("archiving waits: %s", error.message)
+
+
+def _merge_keys_once(keys: KeyUpkeep) -> bool:
+    """Do one step; False when there is nothing to do, or it has to wait."""
+    try:
+        return keys.merge_some()
+    except Busy as error:
+        telemetry.log.warning("merging event ids waits: %s", error.message)
+        return False
 
 
 def run_billing(settings: Settings) -> None:

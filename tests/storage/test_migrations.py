@@ -22,6 +22,8 @@ from tallybook.core.errors import Conflict
 from tallybook.core.invoice import BilledAccount, Invoice, UsageLine, finalised
 from tallybook.storage import accounts, aliases, customers, ledger, migrations
 from tallybook.storage.database import migrate, open_database
+from tallybook.storage.event_key_runs import KnownRuns, unpacked
+from tallybook.storage.event_keys import EventKey, entries_of, packed
 from tallybook.storage.pages import PageRequest, Place
 
 CREATED_AT = 1_700_000_000_000_000  # 2023-11-14
@@ -149,6 +151,22 @@ def test_issued_invoices_stay_what_they_were(first_layout: Path) -> None:
         with pytest.raises(Conflict, match="did not keep all"):
             ledger.inputs(connection, "acme", "inv.1")
         assert ledger.invoiced_starts(connection, "acme", ["a1"]) == {"a1": {date(2024, 1, 1)}}
+    database.close()
+
+
+def test_ids_stay_taken(first_layout: Path) -> None:
+    """The keys of events were rows of a table and became a run; each is found at its place, and known."""
+    with closing(sqlite3.connect(first_layout)) as connection, connection:
+        rows = [(number.to_bytes(4, "big") * 4, number, 0, number + 7, 473_000) for number in range(70_000)]
+        connection.executemany("INSERT INTO event_key VALUES (?, ?, ?, ?, ?)", rows)
+    migrate(first_layout)
+    database = open_database(first_layout)
+    old, new = (number.to_bytes(4, "big") * 4 for number in (69_999, 70_000))
+    with database.write() as connection:
+        assert [entry.position for entry in entries_of(connection, old)] == [70_006]
+        again = unpacked(packed([EventKey(key, 1, 0, 80_000, 473_001) for key in (old, new)]))
+        known, _ = KnownRuns().take_ids(connection, again, hours_kept=0, left_out=())
+        assert known == {old: 69_999}
     database.close()
 
 

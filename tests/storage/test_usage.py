@@ -15,11 +15,11 @@ from sqlalchemy import func, select
 from tallybook.core.correction import EventPlace
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.database import Database, migrate, open_database
-from tallybook.storage.tables import definition_change, event_count, event_key, usage, usage_value
+from tallybook.storage.event_keys import EventKey, packed
+from tallybook.storage.tables import definition_change, event_count, event_key_run, event_repeat, usage, usage_value
 from tallybook.storage.usage import (
     BatchContents,
     CountDelta,
-    EventKey,
     MeteredBatch,
     Outcome,
     UsageDelta,
@@ -81,7 +81,7 @@ def commit(
         through=through,
         definitions_version=version,
         metered_at=0,
-        keys=list(keys),
+        keys=packed(keys),
         repeats=[],
         contents=contents(list(keys.values())),
     )
@@ -96,7 +96,12 @@ def total(store: UsageStore) -> tuple[Decimal, int] | None:
 
 def key_count(database: Database) -> int:
     with database.read() as connection:
-        return connection.execute(select(func.count()).select_from(event_key)).scalar_one()
+        return (
+            connection.execute(
+                select(func.sum(event_key_run.c.entry_count)).where(event_key_run.c.state == "LIVE")
+            ).scalar()
+            or 0
+        )
 
 
 def test_a_commit_adds_everything_at_once(store: UsageStore, database: Database) -> None:
@@ -173,19 +178,24 @@ def test_ids_kept_for_ever_never_expire(database: Database) -> None:
     assert len(seen) == 1
 
 
-def test_expired_keys_are_forgotten_in_slices(store: UsageStore, database: Database) -> None:
-    """Every key before the hour goes, none of the others, in as many steps as it takes."""
-    keys = {key(f"{number:04}", position=1, hour=HOUR + number % 10): "1" for number in range(100)}
-    commit(store, keys, after=0, through=1)
+def test_expired_runs_and_repeats_are_forgotten(store: UsageStore, database: Database) -> None:
+    """A run goes when its last key has expired; repeats go in slices, in as many steps as it takes."""
+    for position, hours in enumerate((range(3), range(4)), start=1):
+        keys = {
+            key(f"{number:04}-{position}", position=position, hour=HOUR + number % len(hours)): "1"
+            for number in range(100)
+        }
+        commit(store, keys, after=position - 1, through=position)
+    commit(store, {each._replace(position=3): "1" for each in keys}, after=2, through=3)
     after: bytes | None = b""
     steps = 0
     while after is not None:
         after = store.forget_keys(received_before_hour=HOUR + 3, after=after, limit=7)
         steps += 1
     assert steps >= 100 // 7
-    assert key_count(database) == 70
+    assert key_count(database) == 100, "the run whose last key has not expired stays whole"
     with database.read() as connection:
-        assert connection.execute(select(func.min(event_key.c.received_hour))).scalar() == HOUR + 3
+        assert connection.execute(select(func.min(event_repeat.c.received_hour))).scalar() == HOUR + 3
 
 
 def test_blocks_are_read_oldest_first_up_to_a_size_and_deleted_up_to_a_position(
@@ -245,7 +255,7 @@ def add(store: UsageStore, *some: BatchContents) -> None:
             through=after + 1,
             definitions_version=0,
             metered_at=0,
-            keys=[],
+            keys=b"",
             repeats=[],
             contents=each,
         )

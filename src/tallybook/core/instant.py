@@ -6,12 +6,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001  # to subtract from timestamps without an offset, which are UTC
 MICROSECONDS_PER_HOUR = 3_600_000_000
 HOUR = timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def microseconds_since_1970(instant: datetime) -> int:
     """Microseconds since 1970 UTC of an aware instant; of one without an offset, read as UTC."""
-    elapsed = instant - (EPOCH if instant.tzinfo is not None else EPOCH_NAIVE)
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+    return (instant - (EPOCH_NAIVE if instant.tzinfo is None else EPOCH)) // MICROSECOND
 
 
 def instant_at(microseconds: int) -> datetime:

@@ -5,13 +5,17 @@ position says which blocks the lake already holds: they are deleted, and nothing
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tallybook.core.instant import MICROSECONDS_PER_HOUR
 from tallybook.storage.blocks import BlockStore
 from tallybook.storage.interfaces import EventLog, Lake
 from tallybook.storage.usage import UsageStore
 
-KEYS_PER_SLICE = 20_000  # some milliseconds of the write lock; at every archiving that is 170 million keys a day
+if TYPE_CHECKING:
+    from tallybook.storage.event_key_merging import EventKeyMerging
+
+KEYS_PER_SLICE = 20_000  # of repeats; some milliseconds of the write lock, at every archiving
 BLOCKS_BYTES_MAX = 12 * 1024 * 1024  # compressed; some 200,000 rows, which take about 250 MB for a moment
 
 
@@ -64,19 +68,29 @@ class Archive:
             pass
 
 
-class KeyExpiry:
-    """Forgets the keys of events that were received too long ago to be repeated."""
+class KeyUpkeep:
+    """Keeps the remembered event ids few and quick to look through."""
 
-    def __init__(self, usage_store: UsageStore, *, event_key_hours: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, usage_store: UsageStore, merging: "EventKeyMerging", *, event_key_hours: int, clock: Callable[[], int]
+    ) -> None:
         """`event_key_hours` is how long a key is kept; 0 is for ever. `clock` gives microseconds since 1970."""
         self._usage_store = usage_store
+        self._merging = merging
         self._event_key_hours = event_key_hours
         self._clock = clock
         self._after = b""
 
     def forget_some(self) -> None:
-        """Go through the next slice of keys, and start again at the end."""
-        if self._event_key_hours:
-            before = self._clock() // MICROSECONDS_PER_HOUR - self._event_key_hours
+        """Forget keys of events that were received too long ago to be repeated: a slice, and then start again."""
+        before = self._expired_before()
+        if before is not None:
             end = self._usage_store.forget_keys(received_before_hour=before, after=self._after, limit=KEYS_PER_SLICE)
             self._after = end or b""
+
+    def merge_some(self) -> bool:
+        """Join small runs of keys, a short step of it; False when there was nothing to do."""
+        return self._merging.take_step(received_before_hour=self._expired_before())
+
+    def _expired_before(self) -> int | None:
+        return self._clock() // MICROSECONDS_PER_HOUR - self._event_key_hours if self._event_key_hours else None

@@ -4,10 +4,11 @@ The catalogue numbers its changes. `refresh` reads the changes since the last lo
 a thousand new accounts do not make the cache load everything again.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
+from operator import itemgetter
 from typing import TypeVar
 
 from tallybook.core.account import Account, AccountStatus
@@ -54,6 +55,8 @@ class SchemaProgram:
         self.meter_versions = [meter.version for meter in meters]
         self.attribute_names = frozenset(attribute.name for attribute in schema.attributes)
         self.dimension_names = frozenset(dimension.name for dimension in schema.dimensions)
+        self.required_attributes = _getter(self.attribute_names)
+        self.required_dimensions = _getter(self.dimension_names)
         self._aggregations = [meter.aggregation for meter in meters]
         self.keeps_values = not KEEPS_VALUES.isdisjoint(self._aggregations)
 
@@ -66,23 +69,29 @@ class SchemaProgram:
 
 
 class AccountEntry:
-    """An account with the questions that metering asks of it, each answered once for a day of event time."""
+    """An account, with what metering asks of it for every event."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.account_id = account.account_id
-        self._deadlines: dict[int, int | None] = {}
+        self.deadlines = Deadlines(account)
 
-    def deadline(self, event_time: int) -> int | None:
-        """The last instant of receipt for an event of that time; None without a plan. Microseconds since 1970."""
-        day = event_time // MICROSECONDS_PER_DAY
-        if day not in self._deadlines:
-            self._deadlines[day] = self._deadline(day)
-        return self._deadlines[day]
 
-    def _deadline(self, day: int) -> int | None:
-        event_date = (EPOCH + timedelta(days=day)).date()
-        for schedule in self.account.schedules:
+class Deadlines(dict[int, int | None]):
+    """The last instant of receipt for events of a day (since 1970); None without a plan. In microseconds since 1970.
+
+    Worked out when first asked for.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def __missing__(self, day: int) -> int | None:
+        self[day] = deadline = self._deadline((EPOCH + timedelta(days=day)).date())
+        return deadline
+
+    def _deadline(self, event_date: date) -> int | None:
+        for schedule in self._account.schedules:
             if schedule.start_date <= event_date < schedule.end_date:
                 return _cycle_deadline(schedule, event_date)
         return None
@@ -94,7 +103,7 @@ class AccountCandidates:
     def __init__(self, reference: str, accounts: Iterable[Account]) -> None:
         usable = [account for account in accounts if account.status is not AccountStatus.ARCHIVED]
         self.account_ids = frozenset(account.account_id for account in usable)
-        self._with_id = next((AccountEntry(each) for each in usable if each.account_id == reference), None)
+        self.with_id = next((AccountEntry(each) for each in usable if each.account_id == reference), None)
         self._with_alias = [
             (microseconds_since_1970(window.effective_from), microseconds_since_1970(window.effective_until), entry)
             for entry in map(AccountEntry, usable)
@@ -104,8 +113,8 @@ class AccountCandidates:
 
     def at(self, event_time: int) -> AccountEntry | None:
         """The account that the reference means at that time (microseconds since 1970)."""
-        if self._with_id is not None:
-            return self._with_id
+        if self.with_id is not None:
+            return self.with_id
         return next((entry for start, end, entry in self._with_alias if start <= event_time < end), None)
 
 
@@ -216,6 +225,11 @@ class Definitions:
             self._schemas.clear()
             self._accounts.clear()
             self._booked.clear()
+
+
+def _getter(names: Collection[str]) -> Callable[[Mapping[str, str]], object]:
+    """What raises `KeyError` for a mapping that lacks one of the names."""
+    return itemgetter(*names) if names else lambda _: None
 
 
 def _cycle_deadline(schedule: PricingSchedule, event_date: date) -> int:

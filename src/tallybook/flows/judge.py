@@ -3,6 +3,7 @@
 What a batch adds is worked out once it is assumed, or known, which ids were seen before.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
 from functools import partial
@@ -11,7 +12,7 @@ from typing import NamedTuple, Protocol
 from tallybook.core.correction import EventPlace
 from tallybook.core.decimals import EXACT, ZERO, plain_text
 from tallybook.flows.definitions import Definitions
-from tallybook.flows.judged_events import GroupKey, JudgedEvents, Units
+from tallybook.flows.judged_events import Group, JudgedEvents, Receipt, TakenIds, Units
 from tallybook.flows.revert import (
     correction_in,
     move_counts,
@@ -30,7 +31,6 @@ from tallybook.storage.usage import (
     BatchContents,
     CountDelta,
     CountPlace,
-    EventKey,
     MeteredBatch,
     UsageDelta,
     UsagePlace,
@@ -89,8 +89,8 @@ class Judge:
             through=records[-1].position,
             definitions_version=version,
             metered_at=metered_at,
-            keys=judged.keys,
-            repeats=judged.repeats,
+            keys=judged.taken.packed(),
+            repeats=judged.taken.repeats,
             contents=judged.contents,
             reversals=judged.reversals,
         )
@@ -119,26 +119,24 @@ class Judge:
         metered_at: int,
     ) -> "_Judged":
         correction = correction_in(records)
-        keys: list[EventKey] = []
-        repeats: list[EventKey] = []
-        first_contents: dict[bytes, int] = {}
+        taken = TakenIds(self.partition)
         usage: dict[UsagePlace, tuple[Decimal, int]] = {}
         values: dict[tuple[UsagePlace, str], int] = {}
         counts: dict[CountPlace, int] = {}
         late: set[LateDay] = set()
+        groups: dict[Receipt, dict[Group, list[Units]]] = defaultdict(partial(defaultdict, list))
         tables = []
         for some in _pieces(records):
             piece = JudgedEvents(some, self._definitions, correction, plan_required=self._plan_required)
             if correction is not None:
                 piece.take_places(correction, refused)
-            for is_first, key in piece.take_keys(self.partition, first_contents, seen_before):
-                (keys if is_first else repeats).append(key)
+            piece.take_ids(taken, seen_before)
             late |= piece.late_days()
             piece.take_values(values)
-            groups = piece.grouped()
-            _add_usage(usage, groups)
-            _add_counts(counts, groups)
+            piece.group(groups)
             tables.append(piece.table(self.partition, metered_at))
+        _add_usage(usage, groups)
+        _add_counts(counts, groups)
         reverting: list[Reversal] = []
         if correction is not None:
             [record] = records
@@ -161,12 +159,11 @@ class Judge:
             row_count=sum(table.num_rows for table in tables),
             late=sorted(late),
         )
-        return _Judged(keys, repeats, contents, reverting)
+        return _Judged(taken, contents, reverting)
 
 
 class _Judged(NamedTuple):
-    keys: list[EventKey]
-    repeats: list[EventKey]
+    taken: TakenIds
     contents: BatchContents
     reversals: list[Reversal]
 
@@ -184,23 +181,27 @@ def _pieces(records: Sequence[LoggedRecord]) -> Iterator[list[LoggedRecord]]:
         yield piece
 
 
-def _add_usage(usage: dict[UsagePlace, tuple[Decimal, int]], groups: Mapping[GroupKey, Sequence[Units]]) -> None:
+def _add_usage(
+    usage: dict[UsagePlace, tuple[Decimal, int]], groups: Mapping[Receipt, Mapping[Group, Sequence[Units]]]
+) -> None:
     """Add units by organisation, account, meter and hour of event time."""
     with localcontext(EXACT):  # for `sum`, which takes no context; it raises where a digit would be lost
-        for (organisation_id, account_id, event_hour, _, _, schema, status), rows in groups.items():
-            if status != METERED:
-                continue
-            assert schema is not None, "a metered event has a schema"
-            for meter_id, column in zip(schema.meter_ids, zip(*rows, strict=True), strict=True):
-                matched = [units for units in column if units is not None]
-                if matched:
-                    place = (organisation_id, account_id, meter_id, event_hour)
-                    total, count = usage.get(place, (ZERO, 0))
-                    usage[place] = (sum(matched, total), count + len(matched))
+        for (organisation_id, _), of_receipt in groups.items():
+            for (account_id, event_hour, _, schema, status), rows in of_receipt.items():
+                if status != METERED:
+                    continue
+                assert schema is not None, "a metered event has a schema"
+                for meter_id, column in zip(schema.meter_ids, zip(*rows, strict=True), strict=True):
+                    matched = [units for units in column if units is not None]
+                    if matched:
+                        place = (organisation_id, account_id, meter_id, event_hour)
+                        total, count = usage.get(place, (ZERO, 0))
+                        usage[place] = (sum(matched, total), count + len(matched))
 
 
-def _add_counts(counts: dict[CountPlace, int], groups: Mapping[GroupKey, Sequence[Units]]) -> None:
+def _add_counts(counts: dict[CountPlace, int], groups: Mapping[Receipt, Mapping[Group, Sequence[Units]]]) -> None:
     """Count events by organisation, account, hour of event time, hour of receipt, schema and status."""
-    for (organisation_id, account_id, event_hour, received_hour, schema_name, _, status), rows in groups.items():
-        place = (organisation_id, account_id, event_hour, received_hour, schema_name, status)
-        counts[place] = counts.get(place, 0) + len(rows)
+    for (organisation_id, received_hour), of_receipt in groups.items():
+        for (account_id, event_hour, schema_name, _, status), rows in of_receipt.items():
+            place = (organisation_id, account_id, event_hour, received_hour, schema_name, status)
+            counts[place] = counts.get(place, 0) + len(rows)

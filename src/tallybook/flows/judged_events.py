@@ -5,8 +5,9 @@ computed from the columns once it is known which ids were seen before.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import chain, islice, repeat
 from typing import cast
 
 from arro3.core import Table
@@ -15,12 +16,18 @@ from tallybook.core.aggregation import Made, units_of
 from tallybook.core.correction import Correction, EventPlace
 from tallybook.core.enrichment import EnrichmentFailed
 from tallybook.core.errors import TallybookError
-from tallybook.core.event import Event
+from tallybook.core.event import LoggedEvent
 from tallybook.core.event_schema import BOOKED_USAGE
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.core.instant import MICROSECONDS_PER_HOUR, microseconds_since_1970
 from tallybook.core.internal_schema import BOOKED_METER
-from tallybook.flows.definitions import AccountCandidates, Definitions, MeterUnavailable, SchemaProgram
+from tallybook.flows.definitions import (
+    MICROSECONDS_PER_DAY,
+    AccountCandidates,
+    Definitions,
+    MeterUnavailable,
+    SchemaProgram,
+)
 from tallybook.flows.revert import day_of
 from tallybook.flows.verdict import (
     DESCRIPTION_CHARACTERS_MAX,
@@ -31,24 +38,49 @@ from tallybook.flows.verdict import (
     Verdict,
     built_id,
     decoded,
-    event_key,
+    event_keys,
     failed,
-    key_source,
     missing_field,
 )
+from tallybook.storage.event_key_runs import pack_entries
+from tallybook.storage.event_keys import EventKey
 from tallybook.storage.event_rows import EventColumns
 from tallybook.storage.interfaces import LoggedRecord
 from tallybook.storage.late_usage import LateDay
 from tallybook.storage.reversals import Day
-from tallybook.storage.usage import EventKey, UsagePlace
+from tallybook.storage.usage import UsagePlace
 
 _LATE = "received after the grace period of its billing cycle; what it adds is billed with the account's next invoice"
 _NO_EVENT_ID = "the event has no id, and its schema has no template that makes one"
 
 Units = tuple[Decimal | None, ...]
 
-GroupKey = tuple[str, str, int, int, str, SchemaProgram | None, str]
-"""Organisation, account (as sent where unknown), hour of event, hour of receipt, schema name, schema, status."""
+Receipt = tuple[str, int]
+"""Organisation, and hour of receipt."""
+
+Group = tuple[str, int, str, SchemaProgram | None, str]
+"""Account (as sent where unknown), hour of event, schema name, schema, status."""
+
+
+class TakenIds:
+    """The ids of a micro-batch's events: which event was the first with each, and which ones came again."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.contents: dict[bytes, int] = {}  # of the first event by key, in their order, as are the next two
+        self.positions: list[int] = []
+        self.received_hours: list[int] = []
+        self.repeats: list[EventKey] = []
+
+    def packed(self) -> bytes:
+        """The entries of the first events, as the commit takes them."""
+        return pack_entries(
+            list(self.contents),
+            list(self.contents.values()),
+            partition=self.partition,
+            positions=self.positions,
+            received_hours=self.received_hours,
+        )
 
 
 class JudgedEvents:
@@ -66,7 +98,7 @@ class JudgedEvents:
         self._plan_required = plan_required
         self._definitions = definitions
         self._columns = EventColumns()
-        self._received_hours: list[int] = []
+        self._receipts: list[tuple[Receipt, int]] = []  # with the number of events, record by record
         self._schemas: list[SchemaProgram | None] = []
         self._made: list[tuple[Made | None, ...]] = []
         self._values: dict[int, list[str | None]] = {}
@@ -116,25 +148,40 @@ class JudgedEvents:
             LateDay(self._columns.organisation_id[number], *days[number]) for number in self._late if number in days
         }
 
-    def take_keys(
-        self, partition: int, first_contents: dict[bytes, int], seen_before: Mapping[bytes, int]
-    ) -> Iterator[tuple[bool, EventKey]]:
-        """The key of each event that has an id, and whether it is the batch's first with that id.
+    def take_ids(self, taken: "TakenIds", seen_before: Mapping[bytes, int]) -> None:
+        """Take the ids of the events.
 
         Events whose id was seen before, in this batch or an earlier one, get the verdict "duplicate".
         """
-        rows = zip(self._keys, self._contents, self._columns.position, self._received_hours, strict=True)
-        for place, (key, content, position, hour) in enumerate(rows):
+        positions = self._columns.position
+        hours = [hour for (_, hour), count in self._receipts for _ in range(count)]
+        if self._are_new(taken.contents, seen_before):
+            taken.contents.update(zip(cast("list[bytes]", self._keys), self._contents, strict=True))
+            taken.positions += positions
+            taken.received_hours += hours
+            return
+        for number, (key, content) in enumerate(zip(self._keys, self._contents, strict=True)):
             if key is None:
                 continue
-            is_first = key not in first_contents
-            if not is_first:
-                self._mark_duplicate(place, first_contents[key])
-            else:
-                first_contents[key] = seen_before.get(key, content)
-                if key in seen_before:
-                    self._mark_duplicate(place, seen_before[key])
-            yield is_first, EventKey(key, content, partition, position, hour)
+            if key in taken.contents:
+                self._mark_duplicate(number, taken.contents[key])
+                taken.repeats.append(EventKey(key, content, taken.partition, positions[number], hours[number]))
+                continue
+            taken.contents[key] = seen_before.get(key, content)
+            taken.positions.append(positions[number])
+            taken.received_hours.append(hours[number])
+            if key in seen_before:
+                self._mark_duplicate(number, seen_before[key])
+
+    def _are_new(self, taken: Mapping[bytes, int], seen_before: Mapping[bytes, int]) -> bool:
+        """Whether every event has an id of its own that did not come before, as most do."""
+        keys = set(self._keys)
+        return (
+            len(keys) == len(self._keys)
+            and None not in keys
+            and keys.isdisjoint(taken)
+            and keys.isdisjoint(seen_before)
+        )
 
     def take_values(self, values: dict[tuple[UsagePlace, str], int]) -> None:
         """Add what metered events leave for aggregations that need more than units; it is 1 for each event and meter.
@@ -163,38 +210,33 @@ class JudgedEvents:
         """What meters made, once `take_values` has left nothing else."""
         return cast("list[Units]", self._made)
 
-    def grouped(self) -> dict[GroupKey, list[Units]]:
-        """The units of the events, by everything that rows of usage and counts tell apart."""
+    def group(self, groups: dict[Receipt, dict[Group, list[Units]]]) -> None:
+        """Add the units of the events to those with which they share the rows of usage and counts."""
         columns = self._columns
-        groups: dict[GroupKey, list[Units]] = {}
         keys = zip(
-            columns.organisation_id,
             [known or sent for known, sent in zip(columns.account_id, columns.account_reference, strict=True)],
             [event_time // MICROSECONDS_PER_HOUR for event_time in columns.event_time],
-            self._received_hours,
             columns.schema_name,
             self._schemas,
             columns.status,
             strict=True,
         )
-        for key, units in zip(keys, self._units, strict=True):
-            if key in groups:
-                groups[key].append(units)
-            else:
-                groups[key] = [units]
-        return groups
+        events = zip(keys, self._units, strict=True)
+        for receipt, count in self._receipts:
+            of_receipt = groups[receipt]
+            for key, units in islice(events, count):
+                of_receipt[key].append(units)
 
     def table(self, partition: int, metered_at: int) -> Table:
         """The rows of the events."""
         columns = self._columns
+        [*schemas] = set(self._schemas)
+        if len(schemas) == 1 and schemas[0] is not None and all(self._made):
+            columns.repeat_meters(schemas[0].meter_ids, schemas[0].meter_versions)
+            flat = list(chain.from_iterable(self._units))
+        else:
+            flat = self._flat_units()
         columns.schema_version = [schema.schema.version if schema else None for schema in self._schemas]
-        flat: list[Decimal | None] = []
-        for schema, units in zip(self._schemas, self._units, strict=True):
-            if units and schema is not None:
-                columns.meter_id += schema.meter_ids
-                columns.meter_version += schema.meter_versions
-                flat += units
-            columns.meter_offset.append(len(flat))
         columns.units = _texts(flat)
         if self._values:
             columns.value_offset = [0]
@@ -206,7 +248,9 @@ class JudgedEvents:
         return columns.table(partition=partition, metered_at=metered_at)
 
     def _judge(self, record: LoggedRecord) -> None:
-        parts, events = decoded(record)
+        parts, texts, events = decoded(record)
+        if not events:  # a correction that only takes events back
+            return
         organisation_id, count = record.organisation_id, len(events)
         columns = self._columns
         columns.position += [record.position] * count
@@ -216,36 +260,50 @@ class JudgedEvents:
         columns.schema_name += [event.schema_name for event in events]
         columns.account_reference += [event.account_id for event in events]
         columns.event_time += [microseconds_since_1970(event.timestamp) for event in events]
-        columns.event += [str(part, "utf-8") for part in parts]
-        self._received_hours += [record.received_at // MICROSECONDS_PER_HOUR] * count
-        self._contents += [zlib.crc32(part) for part in parts]
-        schemas = self._definitions.schemas(organisation_id, {event.schema_name for event in events})
-        accounts = self._definitions.accounts(organisation_id, {event.account_id for event in events})
+        columns.event += texts
+        self._receipts.append(((organisation_id, record.received_at // MICROSECONDS_PER_HOUR), count))
+        self._contents += map(zlib.crc32, parts)
+        schemas = self._definitions.schemas(organisation_id, set(columns.schema_name[-count:]))
+        accounts = self._definitions.accounts(organisation_id, set(columns.account_reference[-count:]))
         booked = self._booked(organisation_id, events) if BOOKED_USAGE in schemas else {}
-        source = key_source(organisation_id)
-        receipts = (record.received_at,) * count if self._correction is None else self._first_receipts(count)
-        for event, event_time, received_at in zip(events, columns.event_time[-count:], receipts, strict=True):
+        receipts = repeat(record.received_at, count) if self._correction is None else self._first_receipts(count)
+        event_ids: list[str | None] = []
+        verdicts: list[Verdict] = []
+        numbered = enumerate(zip(events, columns.event_time[-count:], receipts, strict=True), start=len(self._made))
+        for number, (event, event_time, received_at) in numbered:
             schema = schemas[event.schema_name]
             if booked and event.schema_name == BOOKED_USAGE:
                 schema = booked[event.dimensions.get(BOOKED_METER, "")]
             quantities = {attribute.name: attribute.value for attribute in event.attributes}
             event_id = event.id or built_id(schema, event, quantities)
+            event_ids.append(event_id)
             if event_id is None:
-                self._keys.append(None)
-                verdict = failed(IngestionStatus.NO_EVENT_ID, _NO_EVENT_ID)
+                verdicts.append(failed(IngestionStatus.NO_EVENT_ID, _NO_EVENT_ID))
             else:
-                self._keys.append(event_key(source, event_id))
                 account = accounts[event.account_id]
-                verdict = self._verdict(event, event_time, quantities, schema, account, received_at)
-            status, description, account_id, schema, made = verdict
-            columns.event_id.append(event_id)
-            columns.status.append(status)
-            columns.status_description.append(description)
-            columns.account_id.append(account_id)
-            self._schemas.append(schema)
-            self._made.append(made)
+                verdicts.append(self._verdict(number, event, event_time, quantities, schema, account, received_at))
+        self._keys += event_keys(organisation_id, event_ids)
+        columns.event_id += event_ids
+        statuses, descriptions, account_ids, programs, made = zip(*verdicts, strict=True)
+        columns.status += statuses
+        columns.status_description += descriptions
+        columns.account_id += account_ids
+        self._schemas += programs
+        self._made += made
 
-    def _booked(self, organisation_id: str, events: Sequence[Event]) -> dict[str, SchemaProgram]:
+    def _flat_units(self) -> list[Decimal | None]:
+        """The units of all events in one list, with what the rows need to find each event's own."""
+        columns = self._columns
+        units_of_events: list[Units] = []
+        for schema, units in zip(self._schemas, self._units, strict=True):
+            if units and schema is not None:
+                columns.meter_id += schema.meter_ids
+                columns.meter_version += schema.meter_versions
+                units_of_events.append(units)
+            columns.meter_offset.append(len(columns.meter_id))
+        return list(chain.from_iterable(units_of_events))
+
+    def _booked(self, organisation_id: str, events: Sequence[LoggedEvent]) -> dict[str, SchemaProgram]:
         """What books the events of the internal schema, by the meter that they name."""
         meter_ids = {each.dimensions.get(BOOKED_METER, "") for each in events if each.schema_name == BOOKED_USAGE}
         return self._definitions.booked(organisation_id, meter_ids)
@@ -257,7 +315,8 @@ class JudgedEvents:
 
     def _verdict(
         self,
-        event: Event,
+        number: int,
+        event: LoggedEvent,
         event_time: int,
         quantities: Mapping[str, str],
         schema: SchemaProgram | None,
@@ -267,9 +326,12 @@ class JudgedEvents:
         """Judge one event that has an id; the order of the checks is part of the interface."""
         if schema is None:
             return failed(IngestionStatus.SCHEMA_NOT_DEFINED, f"no active event schema is named {event.schema_name!r}")
-        if not (schema.attribute_names <= quantities.keys() and schema.dimension_names <= event.dimensions.keys()):
+        try:
+            schema.required_attributes(quantities)
+            schema.required_dimensions(event.dimensions)
+        except KeyError:
             return failed(IngestionStatus.FAILED, missing_field(schema, event, quantities), schema=schema)
-        account = candidates.at(event_time)
+        account = candidates.with_id or candidates.at(event_time)
         if account is None:
             description = f"no account has the id or alias {event.account_id!r} at the time of the event"
             return failed(IngestionStatus.ACCOUNT_NOT_FOUND, description, schema=schema)
@@ -280,8 +342,8 @@ class JudgedEvents:
                 quantities, dimensions, trace = schema.enrichment.enriched(account.account, quantities, dimensions)
             except EnrichmentFailed as error:
                 return failed(IngestionStatus.ENRICHMENT_FAILED, error.message, account_id, schema)
-            self._enrichments[len(self._made)] = trace
-        deadline = account.deadline(event_time)
+            self._enrichments[number] = trace
+        deadline = account.deadlines[event_time // MICROSECONDS_PER_DAY]
         lateness = None
         if deadline is not None and received_at > deadline:
             # The organisation of the record that is judged is the last one in the column.
@@ -289,7 +351,7 @@ class JudgedEvents:
                 description = "received after the grace period of the billing cycle it belongs to"
                 return failed(IngestionStatus.PAST_GRACE_PERIOD, description, account_id, schema)
             lateness = _LATE
-            self._late.append(len(self._made))
+            self._late.append(number)
         try:
             made = schema.units_of(quantities, dimensions)
         except MeterUnavailable as error:
@@ -306,13 +368,13 @@ class JudgedEvents:
             return NOT_METERED, description, account_id, schema, made
         return METERED, lateness, account_id, schema, made
 
-    def _mark_duplicate(self, place: int, first_content: int) -> None:
-        same = "the same text" if self._contents[place] == first_content else "different text"
-        self._columns.status[place] = DUPLICATE
-        self._columns.status_description[place] = (
+    def _mark_duplicate(self, number: int, first_content: int) -> None:
+        same = "the same text" if self._contents[number] == first_content else "different text"
+        self._columns.status[number] = DUPLICATE
+        self._columns.status_description[number] = (
             f"an event with this id was accepted before, with {same}; only the first one counts"
         )
-        self._made[place] = ()
+        self._made[number] = ()
 
 
 def _texts(units: Sequence[Decimal | None]) -> list[str | None]:

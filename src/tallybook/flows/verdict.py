@@ -1,13 +1,13 @@
 """The verdict on one event: what it consists of, what it says, and what an event is known by."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from tallybook.core.aggregation import Made
 from tallybook.core.errors import Corrupt, TallybookError
-from tallybook.core.event import Event, decode_event, logged_parts
+from tallybook.core.event import LoggedEvent, logged_events, logged_parts
 from tallybook.core.event_schema import event_id_for
 from tallybook.core.ingestion_status import IngestionStatus
 from tallybook.flows.definitions import SchemaProgram
@@ -27,34 +27,44 @@ Verdict = tuple[str, str | None, str | None, SchemaProgram | None, tuple[Made | 
 
 def event_key_of(organisation_id: str, event_id: str) -> bytes:
     """The 128-bit key under which an organisation's event id is remembered."""
-    return event_key(key_source(organisation_id), event_id)
-
-
-def key_source(organisation_id: str) -> "hashlib.blake2b":
-    """A hash that has taken in the organisation; U+0000, which no id holds, keeps the two parts apart."""
-    return hashlib.blake2b(organisation_id.encode() + b"\x00", digest_size=16)
-
-
-def event_key(source: "hashlib.blake2b", event_id: str) -> bytes:
-    """The key of an id, from its organisation's `key_source`."""
-    state = source.copy()
+    state = _key_source(organisation_id)
     state.update(event_id.encode())
     return state.digest()
 
 
-def decoded(record: LoggedRecord) -> tuple[list[msgspec.Raw], list[Event]]:
-    """The events of a log record, each as its bytes and decoded. Raises `Corrupt`."""
+def event_keys(organisation_id: str, event_ids: Iterable[str | None]) -> list[bytes | None]:
+    """The keys of many ids; None where there is no id."""
+    copy = _key_source(organisation_id).copy
+    keys: list[bytes | None] = []
+    for event_id in event_ids:
+        if event_id is None:
+            keys.append(None)
+            continue
+        state = copy()
+        state.update(event_id.encode())
+        keys.append(state.digest())
+    return keys
+
+
+def _key_source(organisation_id: str) -> "hashlib.blake2b":
+    """A hash that has taken in the organisation; U+0000, which no id holds, keeps the two parts apart."""
+    return hashlib.blake2b(organisation_id.encode() + b"\x00", digest_size=16)
+
+
+def decoded(record: LoggedRecord) -> tuple[list[msgspec.Raw], list[str], list[LoggedEvent]]:
+    """The events of a log record: the bytes of each, its text, and what it says. Raises `Corrupt`."""
     try:
         parts = logged_parts(record.body, record.format)
-        events = [decode_event(part) for part in parts]
+        texts = [str(part, "utf-8") for part in parts]
+        events = logged_events(record.body, record.format)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Corrupt(f"the log record at position {record.position} cannot be read: {error}") from error
     if len(events) != record.event_count:
         raise Corrupt(f"the log record at position {record.position} does not hold {record.event_count} events")
-    return parts, events
+    return parts, texts, events
 
 
-def built_id(schema: SchemaProgram | None, event: Event, quantities: Mapping[str, str]) -> str | None:
+def built_id(schema: SchemaProgram | None, event: LoggedEvent, quantities: Mapping[str, str]) -> str | None:
     """The id that the schema's template makes; None without a template, or when it cannot."""
     if schema is None or schema.schema.event_id_template is None:
         return None
@@ -79,7 +89,7 @@ def failed(
     return status.value, description, account_id, schema, ()
 
 
-def missing_field(schema: SchemaProgram, event: Event, quantities: Mapping[str, str]) -> str:
+def missing_field(schema: SchemaProgram, event: LoggedEvent, quantities: Mapping[str, str]) -> str:
     """What to say of an event that lacks fields."""
     missing = [f"attribute {name!r}" for name in sorted(schema.attribute_names - quantities.keys())]
     missing += [f"dimension {name!r}" for name in sorted(schema.dimension_names - event.dimensions.keys())]

@@ -20,7 +20,7 @@ from tallybook.core.errors import Busy, Corrupt
 BUSY_TIMEOUT_S = 10  # longer than any transaction here takes; a waiter past it is told to come back
 WAL_PAGES = 65_536  # 256 MiB of 4 KiB pages: a random key's page is then copied home once for many batches
 CACHE_KIB_DEFAULT = 16_384
-LAYOUT = "0002"  # the newest of `migrations/versions`
+LAYOUT = "0003"  # the newest of `migrations/versions`
 
 
 class Database:

@@ -118,6 +118,7 @@ class EventColumns:
         self.meter_version: list[int] = []
         self.units: list[str | None] = []
         self.meter_offset: list[int] = [0]
+        self._meters_of_each = 0  # not 0: `meter_id` and `meter_version` hold the meters of every row, once
         self.meter_value: list[str | None] = []
         self.value_offset: list[int] = []  # empty: no event of the piece left a value
         self.enrichment: list[str | None] = []  # empty: no event of the piece was enriched
@@ -126,30 +127,31 @@ class EventColumns:
         self.reverts_index: list[int] = []
         self.first_received_at: list[int] = []
 
+    def repeat_meters(self, meter_ids: Sequence[str], meter_versions: Sequence[int]) -> None:
+        """Say that every row has these meters; only `units` then has an entry for each row and meter."""
+        self.meter_id, self.meter_version = list(meter_ids), list(meter_versions)
+        self._meters_of_each = len(meter_ids)
+
     def table(self, *, partition: int, metered_at: int) -> Table:
         """The rows as an Arrow table of `SCHEMA`."""
         count = len(self.position)
-        meters = struct_array(
-            [Array(self.meter_id, _TEXT), Array(self.meter_version, _INTEGER), Array(self.units, _TEXT)],
-            fields=_METER_FIELDS,
-        )
         columns = [
-            Array([partition] * count, _INTEGER),
+            _repeated(partition, _INTEGER, count),
             Array(self.position, _LONG),
             Array(self.index, _INTEGER),
-            Array(self.organisation_id, _TEXT),
+            _column(self.organisation_id, _TEXT),
             Array(self.event_id, _TEXT),
-            Array(self.schema_name, _TEXT),
-            Array(self.schema_version, _INTEGER),
+            _column(self.schema_name, _TEXT),
+            _column(self.schema_version, _INTEGER),
             Array(self.account_reference, _TEXT),
             Array(self.account_id, _TEXT),
             Array(self.event_time, _LONG).cast(_INSTANT),
             Array(self.received_at, _LONG).cast(_INSTANT),
-            Array([metered_at] * count, _LONG).cast(_INSTANT),
-            Array(self.status, _TEXT),
-            Array(self.status_description, _TEXT),
+            Array([metered_at], _LONG).cast(_INSTANT).take(_same_place(count)),
+            _column(self.status, _TEXT),
+            _column(self.status_description, _TEXT),
             Array(self.event, _TEXT),
-            list_array(Array(self.meter_offset, _INTEGER), meters, type=_METERS),
+            self._meters(count),
             list_array(Array(self.value_offset, _INTEGER), Array(self.meter_value, _TEXT), type=_VALUES)
             if self.value_offset
             else _nothing(_VALUES, count),
@@ -161,6 +163,15 @@ class EventColumns:
             else _nothing(_INSTANT, count),
         ]
         return Table.from_batches([RecordBatch.from_arrays(columns, schema=SCHEMA)])
+
+    def _meters(self, count: int) -> Array:
+        ids, versions = Array(self.meter_id, _TEXT), Array(self.meter_version, _INTEGER)
+        offsets = Array(self.meter_offset, _INTEGER)
+        if self._meters_of_each:
+            places, offsets = _in_turn(self._meters_of_each, count)
+            ids, versions = ids.take(places), versions.take(places)
+        meters = struct_array([ids, versions, Array(self.units, _TEXT)], fields=_METER_FIELDS)
+        return list_array(offsets, meters, type=_METERS)
 
 
 def encode_block(tables: Sequence[Table]) -> bytes:
@@ -181,6 +192,30 @@ def _with_every_column(batch: RecordBatch) -> RecordBatch:
     for field in map(SCHEMA.field, SCHEMA.names[batch.num_columns :]):
         batch = batch.append_column(field, _nothing(field.type, batch.num_rows))
     return batch
+
+
+def _column(values: Sequence[str | int | None], kind: DataType) -> Array:
+    """A column that often says the same in all rows, which is then made at once."""
+    if values and values.count(values[0]) == len(values):
+        return _repeated(values[0], kind, len(values))
+    return Array(values, kind)
+
+
+@lru_cache(maxsize=COLUMNS_REMEMBERED)
+def _repeated(value: str | int | None, kind: DataType, count: int) -> Array:
+    return Array([value], kind).take(_same_place(count))
+
+
+@lru_cache(maxsize=COLUMNS_REMEMBERED)
+def _same_place(count: int) -> Array:
+    """Where to take each of `count` rows from, when all are the first of a column."""
+    return Array([0] * count, _INTEGER)
+
+
+@lru_cache(maxsize=COLUMNS_REMEMBERED)
+def _in_turn(length: int, count: int) -> tuple[Array, Array]:
+    """Where to take `length` items for each of `count` rows from alike; and where each row begins."""
+    return Array([*range(length)] * count, _INTEGER), Array(range(0, (count + 1) * length, length), _INTEGER)
 
 
 @lru_cache(maxsize=COLUMNS_REMEMBERED)

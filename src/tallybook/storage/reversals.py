@@ -12,8 +12,9 @@ from sqlalchemy import Connection, RowMapping, and_, or_, select, tuple_
 
 from tallybook.core.correction import CorrectionAction, EventPlace
 from tallybook.storage.definition_rows import in_pieces
+from tallybook.storage.event_keys import give_up
 from tallybook.storage.late_usage import LateDay, note_late_usage
-from tallybook.storage.tables import event_key, reversal
+from tallybook.storage.tables import reversal
 
 Day = tuple[str, date]
 """An account, and a day of its usage."""
@@ -59,7 +60,9 @@ def revert(connection: Connection, reversals: Sequence[Reversal], *, at: int) ->
     for each in reversals:
         if each.place not in refused:
             _mark(connection, each, at)
-            _free_id(connection, each)
+            if each.key is not None:
+                place = each.place
+                give_up(connection, each.key, place.partition, place.position, received_hour=each.received_hour)
             note_late_usage(connection, [LateDay(each.organisation_id, *day) for day in each.days])
     return refused
 
@@ -121,21 +124,6 @@ def _mark(connection: Connection, each: Reversal, at: int) -> None:
     )
 
 
-def _free_id(connection: Connection, each: Reversal) -> None:
-    """Forget that the id is taken, if it is by this event; where the event lies is remembered with its repeats.
-
-    A key that another event holds stays: this one came before it was forgotten, or after.
-    """
-    if each.key is None:
-        return
-    column = event_key.c
-    at_place = (column.partition == each.place.partition, column.position == each.place.position)
-    if connection.execute(event_key.delete().where(column.key == each.key, *at_place)).rowcount:
-        connection.exec_driver_sql(
-            _INSERT_REPEAT, (each.key, each.place.partition, each.place.position, each.received_hour)
-        )
-
-
 def _reverted(row: RowMapping) -> Reverted:
     index = row["replaced_by"]
     return Reverted(
@@ -146,9 +134,3 @@ def _reverted(row: RowMapping) -> Reverted:
         replaced_by=None if index is None else EventPlace(row["partition"], row["reverted_by"], index),
         reverted_at=row["reverted_at"],
     )
-
-
-_INSERT_REPEAT = (
-    "INSERT INTO event_repeat (key, partition, position, received_hour) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET received_hour = max(event_repeat.received_hour, excluded.received_hour)"
-)

@@ -4,11 +4,11 @@
 and moves the position only if nobody else has moved it. Reading is by whole hours of event time.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, func, select
@@ -18,22 +18,25 @@ from tallybook.core.correction import EventPlace
 from tallybook.core.instant import hours_since_1970
 from tallybook.storage.database import Database
 from tallybook.storage.definition_rows import in_pieces
+from tallybook.storage.event_keys import EventKey as EventKey  # also for those who make batches
+from tallybook.storage.event_keys import entries_of, forget_repeats, forget_runs, insert_repeats
 from tallybook.storage.late_usage import LateDay, note_late_usage
 from tallybook.storage.reversals import Reversal, Reverted, heirs, newest_reverted, revert, reverted
 from tallybook.storage.tables import (
     definition_change,
     event_block,
     event_count,
-    event_key,
     event_repeat,
     metering_position,
     usage,
     usage_value,
 )
 
+if TYPE_CHECKING:
+    from tallybook.storage.event_key_runs import KnownRuns
+
 BLOCK_FORMAT = 1
 NO_VALUES: frozenset[str] = frozenset()
-KEYS_PER_QUERY = 500  # bound parameters in one statement; SQLite's default limit is far above
 
 
 UsagePlace = tuple[str, str, str, int]
@@ -41,16 +44,6 @@ UsagePlace = tuple[str, str, str, int]
 
 CountPlace = tuple[str, str, int, int, str, str]
 """Organisation, account (as sent where unknown), hour of event, hour of receipt, schema name, status."""
-
-
-class EventKey(NamedTuple):
-    """The row of an accepted event in the table of keys, as the driver takes it: in the table's column order."""
-
-    key: bytes
-    content: int
-    partition: int
-    position: int
-    received_hour: int
 
 
 class UsageDelta(NamedTuple):
@@ -119,7 +112,7 @@ class MeteredBatch(msgspec.Struct, frozen=True, kw_only=True):
     through: int
     definitions_version: int
     metered_at: int
-    keys: list[EventKey]  # one for each distinct id
+    keys: bytes  # one entry for each distinct id, from `event_key_runs.pack_entries`
     repeats: list[EventKey]  # ids that came again within the batch
     contents: BatchContents  # what it adds if no id was seen before and no reversal is refused
     reversals: list[Reversal] = []
@@ -148,6 +141,7 @@ class UsageStore:
         """`event_key_hours`: how long an event id is remembered, counted from receipt; 0 is for ever."""
         self._database = database
         self._event_key_hours = event_key_hours
+        self._known_runs: KnownRuns | None = None
 
     def position(self, partition: int) -> int:
         """The log position through which everything is in these tables; 0 before the first."""
@@ -174,14 +168,12 @@ class UsageStore:
             if not _moved(connection, batch.partition, after=batch.after, through=batch.through):
                 return Outcome.OVERTAKEN
             refused = revert(connection, batch.reversals, at=batch.metered_at) if batch.reversals else {}
-            keys = sorted(_ids_taken(batch, refused))
-            known = self._insert_keys(connection, keys, batch.partition, batch.after)
+            known, without_id = self._take_ids(connection, batch, refused)
             inherited = heirs(batch.reversals, refused)
             duplicates = {key: content for key, content in known.items() if key not in inherited}
             if duplicates or refused:
                 contents = judge_again(duplicates, refused)
-            if known or refused or batch.repeats:
-                _insert_repeats(connection, [*batch.repeats, *_without_key(batch, known, keys)])
+            insert_repeats(connection, [*batch.repeats, *without_id])
             _add(connection, contents)
             note_late_usage(connection, contents.late)
             connection.execute(
@@ -214,30 +206,21 @@ class UsageStore:
 
     def places_of(self, key: bytes) -> list[tuple[int, int]]:
         """Where the events with this key lie, as (partition, position): the first one and its repeats."""
+        repeat = event_repeat.c
         with self._database.read() as connection:
-            return [
-                (row.partition, row.position)
-                for table in (event_key, event_repeat)
-                for row in connection.execute(select(table.c.partition, table.c.position).where(table.c.key == key))
-            ]
+            firsts = {(entry.partition, entry.position) for entry in entries_of(connection, key)}
+            repeats = connection.execute(select(repeat.partition, repeat.position).where(repeat.key == key))
+            return sorted(firsts.union((partition, position) for partition, position in repeats))
 
     def forget_keys(self, *, received_before_hour: int, after: bytes, limit: int) -> bytes | None:
-        """Delete expired keys among the `limit` keys behind `after`; return where to go on, None at the end.
+        """Forget expired runs of keys, and expired repeats among the `limit` behind `after`.
 
-        In slices of key order, because one large deletion would hold the database for minutes.
+        Return where to go on, None at the end. In slices of key order, because one large deletion would hold the
+        database for minutes. A run of which some keys are not expired stays; those that are count as new all the same.
         """
         with self._database.write() as connection:
-            slice_end = connection.execute(
-                select(event_key.c.key)
-                .where(event_key.c.key > after)
-                .order_by(event_key.c.key)
-                .offset(limit - 1)
-                .limit(1)
-            ).scalar()
-            for table in (event_key, event_repeat):
-                within = table.c.key > after if slice_end is None else table.c.key.between(after, slice_end)
-                connection.execute(table.delete().where(within, table.c.received_hour < received_before_hour))
-        return slice_end
+            forget_runs(connection, received_before_hour=received_before_hour)
+            return forget_repeats(connection, received_before_hour=received_before_hour, after=after, limit=limit)
 
     def usage_by_hour(
         self,
@@ -261,19 +244,28 @@ class UsageStore:
         with self._database.read() as connection:
             return _usage_rows(connection, is_wanted)
 
-    def _insert_keys(
-        self, connection: Connection, keys: list[EventKey], partition: int, after: int
-    ) -> dict[bytes, int]:
-        """Insert keys, in key order so that neighbours share a page; return those there before with their content."""
-        if not keys or connection.exec_driver_sql(_INSERT_KEY, keys).rowcount == len(keys):
-            return {}
-        duplicates: dict[bytes, int] = {}
-        for sent, stored in _stored_before(connection, keys, partition, after):
-            if self._event_key_hours and stored.received_hour < sent.received_hour - self._event_key_hours:
-                _replace_key(connection, sent)
-            else:
-                duplicates[sent.key] = stored.content
-        return duplicates
+    def _take_ids(
+        self, connection: Connection, batch: MeteredBatch, refused: Collection[EventPlace]
+    ) -> tuple[dict[bytes, int], list[EventKey]]:
+        """The contents of events that hold ids of the batch already, and the batch's events that did not get theirs.
+
+        An event that is not ingested, because its reversal is refused, takes no id.
+        """
+        if not batch.keys:
+            return {}, []
+        # Imported by the process that meters alone: numpy takes a quarter of a second and 16 MiB.
+        from tallybook.storage.event_key_runs import KnownRuns, unpacked
+
+        if self._known_runs is None:
+            self._known_runs = KnownRuns()
+        return self._known_runs.take_ids(
+            connection,
+            unpacked(batch.keys),
+            hours_kept=self._event_key_hours,
+            left_out={
+                each.replacement_key for each in batch.reversals if each.replacement_key and each.place in refused
+            },
+        )
 
 
 def _hours(column: ColumnElement[int], start: datetime, end: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -404,43 +396,6 @@ def _moved(connection: Connection, partition: int, *, after: int, through: int) 
     return connection.execute(metering_position.update().where(*is_there).values(position=through)).rowcount == 1
 
 
-def _ids_taken(batch: MeteredBatch, refused: Collection[EventPlace]) -> list[EventKey]:
-    """The keys to insert: an event that is not ingested, because its reversal is refused, takes no id."""
-    if not refused:
-        return batch.keys
-    free = {each.replacement_key for each in batch.reversals if each.place in refused}
-    return [key for key in batch.keys if key.key not in free]
-
-
-def _without_key(batch: MeteredBatch, known: Collection[bytes], inserted: Sequence[EventKey]) -> list[EventKey]:
-    """The events that did not get the key of their id, which are found by it all the same."""
-    sent = {key.key for key in inserted}
-    return [key for key in batch.keys if key.key in known or key.key not in sent]
-
-
-def _stored_before(
-    connection: Connection, keys: Sequence[EventKey], partition: int, after: int
-) -> Iterator[tuple[EventKey, EventKey]]:
-    """Pairs (as sent, as stored) of the keys that an earlier batch or another partition had inserted."""
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        sent = {key.key: key for key in keys[start : start + KEYS_PER_QUERY]}
-        for row in connection.execute(select(event_key).where(event_key.c.key.in_(sent))):
-            stored = EventKey(*row)
-            if stored.partition != partition or stored.position <= after:
-                yield sent[stored.key], stored
-
-
-def _replace_key(connection: Connection, key: EventKey) -> None:
-    connection.execute(event_key.update().where(event_key.c.key == key.key).values(key._asdict()))
-
-
-def _insert_repeats(connection: Connection, repeats: Sequence[EventKey]) -> None:
-    """Remember where the repeats lie, so that reading an event by its id finds them too."""
-    if repeats:
-        rows = [(key.key, key.partition, key.position, key.received_hour) for key in repeats]
-        connection.exec_driver_sql(_INSERT_REPEAT, rows)
-
-
 class _Sums(NamedTuple):
     """The statements that add to a table of sums, and that delete a place which is left without events."""
 
@@ -486,13 +441,6 @@ def _verdicts(counts: Sequence[CountDelta]) -> list[VerdictDelta]:
 
 
 _SUM_OF_COUNTS: Callable[[str], str] = "{0}.event_count + excluded.event_count".format
-_INSERT_KEY = (
-    "INSERT INTO event_key (key, content, partition, position, received_hour) VALUES (?, ?, ?, ?, ?) "
-    "ON CONFLICT DO NOTHING"
-)
-_INSERT_REPEAT = (
-    "INSERT INTO event_repeat (key, partition, position, received_hour) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
 _USAGE = _sums(
     "usage",
     ("organisation_id", "account_id", "meter_id", "event_hour"),

@@ -13,15 +13,34 @@ metering_position = Table(
     Column("position", BigInteger, nullable=False),  # the last log position whose events are in the tables below
 )
 
-event_key = Table(
-    "event_key",
+event_key_run = Table(
+    "event_key_run",
     metadata,
-    Column("key", LargeBinary, primary_key=True),  # 128-bit hash of organisation and event id
-    Column("content", BigInteger, nullable=False),  # checksum of the event as sent
-    Column("partition", Integer, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("received_hour", Integer, nullable=False),  # hours since 1970
-    sqlite_with_rowid=False,
+    Column("run", Integer, primary_key=True),  # never given twice
+    Column("state", Text, nullable=False),  # GROWING | LIVE | DEAD
+    Column("entry_count", BigInteger, nullable=False),
+    Column("oldest_hour", Integer, nullable=False),  # of receipt, in hours since 1970
+    Column("newest_hour", Integer, nullable=False),
+    Column("merged_into", Integer),  # the growing run that takes its entries in
+    sqlite_autoincrement=True,
+)
+
+event_key_page = Table(
+    "event_key_page",
+    metadata,
+    Column("page", Integer, primary_key=True),
+    Column("run", Integer, nullable=False),
+    Column("first_key", LargeBinary, nullable=False),
+    Column("entries", LargeBinary, nullable=False),  # `event_keys.ENTRY_FORMAT`, one after the other, in key order
+    Index("event_key_page_by_key", "run", "first_key"),
+)
+
+event_key_filter = Table(
+    "event_key_filter",
+    metadata,
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("piece", Integer, primary_key=True, autoincrement=False),
+    Column("words", LargeBinary, nullable=False),  # pairs of 64-bit words, as in `event_key_runs`
 )
 
 event_repeat = Table(
@@ -31,6 +50,7 @@ event_repeat = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("received_hour", Integer, nullable=False),
+    Column("is_given_up", Integer, nullable=False, server_default="0"),  # 1: the event here held the id, and no longer
     sqlite_with_rowid=False,
 )
 
