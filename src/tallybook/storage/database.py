@@ -95,6 +95,7 @@ def _engine(path: Path, cache_kib: int) -> Engine:
             "synchronous = FULL",
             f"cache_size = -{cache_kib}",
             f"wal_autocheckpoint = {WAL_PAGES}",
+            "secure_delete = OFF",  # some builds write zeros over all that is deleted; the lake holds it anyway
         ):
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function("exact_add", 2, _exact_add, deterministic=True)

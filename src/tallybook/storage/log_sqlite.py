@@ -236,6 +236,7 @@ def _open(path: Path, busy_timeout_s: int) -> sqlite3.Connection:
         "journal_mode = WAL",
         "synchronous = FULL",
         f"wal_autocheckpoint = {WAL_PAGES}",
+        "secure_delete = OFF",  # some builds write zeros over all that is deleted, as many bytes as were logged
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
