@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     database_cache_mib: Annotated[
         int, _whole(1, 65_536, "Memory of the metering process for database pages, in MiB.")
-    ] = 192
+    ] = 32
     event_key_days: Annotated[
         int, _whole(0, 36_500, "Days that an event id is remembered, counted from receipt; 0 is for ever.")
     ] = 45
@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10
     archive_rows: Annotated[
         int, _whole(1, 10_000_000, "Metered events that are moved to the lake at once without waiting.")
-    ] = 200_000
+    ] = 1_000_000
     bill_interval_s: Annotated[int, _whole(1, 86_400, "Seconds between two looks for billing cycles that are due.")] = (
         60
     )

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from arro3.io import write_ipc_stream
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from event_row_samples import block
 
+from tallybook.core.errors import Busy
 from tallybook.storage.event_rows import SCHEMA, EventRow, decode_blocks, rows_of, sql_literal
 from tallybook.storage.interfaces import Lake
 from tallybook.storage.lake import SMALL_FILES_MAX, DeltaLake
@@ -60,6 +61,22 @@ def test_partitions_have_positions_of_their_own(lake: Lake) -> None:
     lake.append([block([1], partition=1)], partition=1, through=1)
     assert (lake.position(0), lake.position(1), lake.position(2)) == (3, 1, 0)
     assert len(rows(lake)) == 8
+
+
+def test_blocks_that_cannot_be_read_to_the_end_are_not_appended_at_all(lake: Lake) -> None:
+    """The error says to wait and try again; then all of them are appended."""
+    good = block([1, 2])
+
+    def breaking_off() -> Iterator[bytes]:
+        yield good
+        raise Busy("the database does not answer")
+
+    with pytest.raises(Busy):
+        lake.append(breaking_off(), partition=0, through=3)
+    assert lake.position(0) == 0
+    assert rows(lake) == []
+    lake.append(iter([good, block([3])]), partition=0, through=3)
+    assert [row.position for row in rows(lake)] == [1, 1, 2, 2, 3, 3]
 
 
 def test_a_snapshot_stays_as_it_was(lake: Lake) -> None:

@@ -198,15 +198,18 @@ def test_expired_runs_and_repeats_are_forgotten(store: UsageStore, database: Dat
         assert connection.execute(select(func.min(event_repeat.c.received_hour))).scalar() == HOUR + 3
 
 
-def test_blocks_are_read_oldest_first_up_to_a_size_and_deleted_up_to_a_position(
+def test_blocks_are_read_oldest_first_up_to_a_number_of_rows_and_deleted_up_to_a_position(
     store: UsageStore, database: Database
 ) -> None:
     """At least one block, however large."""
     for number in range(1, 6):
         commit(store, {key(f"e{number}", position=number): "1"}, after=number - 1, through=number)
     blocks = BlockStore(database)
-    assert [each.last_position for each in blocks.oldest(0, bytes_max=1)] == [1]
-    assert [each.last_position for each in blocks.oldest(0, bytes_max=2**30)] == [1, 2, 3, 4, 5]
+    assert [blocks.oldest(0, rows_max=rows_max) for rows_max in (0, 1, 3, 9)] == [(1, 1), (1, 1), (3, 3), (5, 5)]
+    assert blocks.oldest(1, rows_max=9) == (0, 0)
+    stored = [each.rows for each in blocks.all(0)]
+    assert list(blocks.rows(0, through=4)) == stored[:4]
+    assert list(blocks.rows(0, through=5)) == stored
     blocks.delete(0, through=3)
     assert [each.last_position for each in blocks.all(0)] == [4, 5]
     assert blocks.row_count(0) == 2

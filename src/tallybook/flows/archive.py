@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tallybook.storage.event_key_merging import EventKeyMerging
 
 KEYS_PER_SLICE = 20_000  # of repeats; some milliseconds of the write lock, at every archiving
-BLOCKS_BYTES_MAX = 12 * 1024 * 1024  # compressed; some 200,000 rows, which take about 250 MB for a moment
+PIECE_ROWS_MAX = 1_000_000  # one file of the lake; they pass through memory block by block
 
 
 class Archive:
@@ -48,14 +48,14 @@ class Archive:
         0 means that no block was there.
         """
         self._release(self._lake.position(self._partition))
-        piece = self._blocks.oldest(self._partition, bytes_max=BLOCKS_BYTES_MAX)
-        if not piece:
+        row_count, through = self._blocks.oldest(self._partition, rows_max=PIECE_ROWS_MAX)
+        if not through:
             return 0
-        through = piece[-1].last_position
-        self._lake.append([block.rows for block in piece], partition=self._partition, through=through)
+        rows = self._blocks.rows(self._partition, through=through)
+        self._lake.append(rows, partition=self._partition, through=through)
         self._crash_point()
         self._release(through)
-        return max(1, sum(block.row_count for block in piece))
+        return max(1, row_count)
 
     def compact(self) -> None:
         """Join the lake's small files when there are many."""

@@ -1,5 +1,7 @@
 """Blocks of metered rows that wait in the database for the lake."""
 
+from collections.abc import Iterator
+
 import msgspec
 from sqlalchemy import Connection, func, select
 
@@ -31,18 +33,31 @@ class BlockStore:
         with self._database.read() as connection:
             return connection.execute(query).scalar() or 0
 
-    def oldest(self, partition: int, *, bytes_max: int) -> list[Block]:
-        """The oldest blocks, in order, until their size reaches the bound; at least one if there is one."""
-        query = select(*_COLUMNS).where(event_block.c.partition == partition).order_by(event_block.c.last_position)
-        blocks: list[Block] = []
-        size = 0
+    def oldest(self, partition: int, *, rows_max: int) -> tuple[int, int]:
+        """How many rows the oldest blocks have, and the last position of the newest of them; 0 and 0 without blocks.
+
+        They are as many as have `rows_max` rows together at most, or one.
+        """
+        block = event_block.c
+        query = select(block.row_count, block.last_position).where(block.partition == partition)
+        count = through = 0
         with self._database.read() as connection:
-            for row in connection.execute(query.execution_options(yield_per=1)):
-                blocks.append(Block(**row._mapping))
-                size += len(blocks[-1].rows)
-                if size >= bytes_max:
+            for row_count, last_position in connection.execute(query.order_by(block.last_position)):
+                if through and count + row_count > rows_max:
                     break
-        return blocks
+                count, through = count + row_count, last_position
+        return count, through
+
+    def rows(self, partition: int, *, through: int) -> Iterator[bytes]:
+        """The rows of each block up to a position, in order, read as they are asked for."""
+        block = event_block.c
+        query = select(block.last_position, block.rows).where(block.partition == partition).limit(1)
+        position = 0
+        while position < through:
+            behind = query.where(block.last_position > position).order_by(block.last_position)
+            with self._database.read() as connection:
+                position, rows = connection.execute(behind).one()
+            yield rows
 
     def all(self, partition: int) -> list[Block]:
         """Every block of the partition, in order, as of one moment."""

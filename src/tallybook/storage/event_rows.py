@@ -5,12 +5,12 @@ the reversal of one. Usage is the fold of the rows, reversals with their signs t
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from arro3.core import Array, DataType, Field, RecordBatch, Schema, Table, list_array, struct_array
+from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema, Table, list_array, struct_array
 from arro3.io import read_ipc_stream, write_ipc_stream
 
 COLUMNS_REMEMBERED = 50  # columns without values; most batches have the same few lengths
@@ -182,10 +182,15 @@ def encode_block(tables: Sequence[Table]) -> bytes:
     return stream.getvalue()
 
 
-def decode_blocks(blocks: Sequence[bytes]) -> Table:
+def decode_blocks(blocks: Iterable[bytes]) -> Table:
     """Join blocks, in order, into one Arrow table of `SCHEMA`; columns that older blocks lack are null."""
-    batches = [batch for block in blocks for batch in read_ipc_stream(io.BytesIO(block)).read_all().to_batches()]
-    return Table.from_batches([_with_every_column(batch) for batch in batches], schema=SCHEMA)
+    return stream_blocks(blocks).read_all()
+
+
+def stream_blocks(blocks: Iterable[bytes]) -> RecordBatchReader:
+    """The same rows, decoded as they are read, so that they are never in memory all at once."""
+    batches = (batch for block in blocks for batch in read_ipc_stream(io.BytesIO(block)).read_all().to_batches())
+    return RecordBatchReader.from_batches(SCHEMA, map(_with_every_column, batches))
 
 
 def _with_every_column(batch: RecordBatch) -> RecordBatch:

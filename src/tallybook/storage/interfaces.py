@@ -3,7 +3,7 @@
 Each promise says what holds on a normal return, and what a normal return does not promise.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -99,9 +99,10 @@ class Lake(Protocol):
     def position(self, partition: int) -> int:
         """The log position through which the lake holds every row of `partition`; 0 before the first."""
 
-    def append(self, blocks: Sequence[bytes], *, partition: int, through: int) -> None:
+    def append(self, blocks: Iterable[bytes], *, partition: int, through: int) -> None:
         """Append the rows of Arrow blocks in order, all or none, and move the partition's position to `through`.
 
+        Blocks are taken one by one, from any thread; when taking one fails, nothing is appended.
         On return the rows survive power loss. The caller asks for `position` first: appending twice is its fault.
         """
 
