@@ -1,6 +1,7 @@
 """Usage meters: what is refused when they are saved, and the units they give."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 
 from tallybook.core.aggregation import Aggregation
 from tallybook.core.errors import Conflict, Invalid, TooLarge
+from tallybook.core.event import LoggedAttribute, LoggedEvent
 from tallybook.core.event_schema import AttributeDefinition, DimensionDefinition, EventSchema, SchemaStatus
 from tallybook.core.usage_meter import (
     Computation,
@@ -18,6 +20,7 @@ from tallybook.core.usage_meter import (
     check_meter_transition,
     check_usage_meter,
     compile_meters,
+    compile_meters_for_many,
 )
 
 RIDES = EventSchema(
@@ -375,3 +378,41 @@ def test_the_other_aggregations_take_a_quantity_of_each_event(aggregation: str) 
     assert units(meter(kind, (None, DISTANCE), (None, "0.5")), distance="2") == [Decimal("2.5")]
     with pytest.raises(Invalid, match=f"computations: {aggregation} needs one"):
         check_usage_meter(meter(kind), RIDES)
+
+
+# ---- many events at once -----------------------------------------------------------------------------------------
+
+
+def ride(distance: str, *, city: str = "Pune", **changes: object) -> LoggedEvent:
+    """A sound event, unless `changes` make it another."""
+    plain = LoggedEvent(
+        schema_name="rides",
+        timestamp=datetime(2024, 1, 1, tzinfo=UTC),
+        account_id="a1",
+        attributes=[LoggedAttribute("tip", "2"), LoggedAttribute("distance", distance)],
+        dimensions={"city": city, "tip": "none", "my kind": "x"},
+    )
+    return replace(plain, **changes)
+
+
+def test_many_events_are_put_to_the_meters_at_once():
+    """Each event's units stand where the event stood, whatever the order of its attributes; None where filtered out."""
+    meters = [count(), total(f'{{"*":[{DISTANCE},0.4]}}', f'{{"==":[{CITY},"Oslo"]}}')]
+    made = compile_meters_for_many(RIDES, meters)([ride("10", city="Oslo"), ride("20"), ride("25", city="Oslo")])
+    assert made == [(Decimal(1), Decimal(4)), (Decimal(1), None), (Decimal(1), Decimal(10))]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attributes": [LoggedAttribute("distance", "1")]},  # no rule reads `tip`, but the schema has it
+        {"attributes": [LoggedAttribute("tip", "1")]},
+        {"dimensions": {"city": "Oslo", "tip": "none"}},
+        {"attributes": [LoggedAttribute("tip", "1"), LoggedAttribute("distance", "0")]},  # 100 / 0
+    ],
+)
+def test_an_event_that_lacks_a_field_or_fails_a_meter_is_left_to_be_looked_at_alone(changes: dict[str, object]):
+    """Nothing is made of the others either, for this does not say which it was."""
+    function = compile_meters_for_many(RIDES, [total(f'{{"/":[100,{DISTANCE}]}}')])
+    assert function([ride("4"), ride("50")]) == [(Decimal(25),), (Decimal(2),)]
+    assert function([ride("4"), ride("50", **changes)]) is None

@@ -187,6 +187,29 @@ def test_units_invalid_names_the_meter(embedded: Embedded, catalogue: Caller) ->
     assert sorted(units for units, _ in embedded.usage().values()) == ["25", "4"]
 
 
+def test_one_bad_event_changes_nothing_for_those_that_came_with_it(embedded: Embedded, catalogue: Caller) -> None:
+    """Alone together they are judged in one go, beside it one by one: the rows say the same, and all of them count."""
+    matcher = '{">":[{"var":"attributes.distance"},2]}'
+    rule = {"matcher": matcher, "computation": '{"*":[{"var":"attributes.distance"},2.5]}', "order": 1}
+    add_meter(catalogue, "far", computations=[rule])
+    sent = [{"attributes": distance(number)} for number in range(1, 5)] + [
+        {"accountId": "one", "attributes": distance(2)}
+    ]
+    at_once = judged(embedded, *(event(f"a{number}", **changes) for number, changes in enumerate(sent[:4])))
+    one_by_one = judged(
+        embedded,
+        *(event(f"b{number}", **changes) for number, changes in enumerate(sent)),
+        event("bad", accountId="ghost"),
+    )
+    assert [row.status for row in one_by_one] == [S.METERED] * 5 + [S.ACCOUNT_NOT_FOUND]
+    for alike, other in zip(at_once, one_by_one, strict=False):
+        names = ("account_id", "status", "status_description", "schema_version", "event_time", "meters")
+        assert [getattr(alike, name) for name in names] == [getattr(other, name) for name in names]
+    assert sorted(units for units, _ in embedded.usage().values()) == ["22", "35"], (
+        "1+2+3+4 twice and 2; 2.5·(3+4) twice"
+    )
+
+
 def test_no_matching_meter(embedded: Embedded, catalogue: Caller) -> None:
     """No active meter on the schema, or none whose matcher and filters let the event through."""
     catalogue.post("/event_schema", samples.schema("quiet"))

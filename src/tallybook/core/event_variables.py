@@ -40,6 +40,15 @@ class EventVariables:
             self._locals[field, kind] = Operand(local, kind)
         return self._locals[field, kind]
 
+    def requirements(self) -> list[str]:
+        """Lines that raise `KeyError` for an event that lacks a field of the schema which `loads` do not load."""
+        fields = [
+            *(Field(FieldKind.ATTRIBUTE, attribute.name) for attribute in self._schema.attributes),
+            *(Field(FieldKind.DIMENSION, dimension.name) for dimension in self._schema.dimensions),
+        ]
+        loaded = {field for field, _ in self._locals}
+        return [f"{field.kind}[{self._writer.constant(field.name)}]" for field in fields if field not in loaded]
+
     def data(self) -> str:
         """What `missing` looks into: the event by the full names of its fields, singular and plural."""
         members = [

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from tallybook.core import expression_functions as functions
 from tallybook.core.aggregation import DISTINCT_CHARACTERS_MAX, Aggregation, Made
 from tallybook.core.decimals import DECIMAL_TEXT, QUANTITY_DIGITS_MAX, plain_text
 from tallybook.core.errors import Conflict, Invalid, TallybookError, TooLarge
+from tallybook.core.event import LoggedEvent
 from tallybook.core.event_schema import (
     DESCRIPTION_CHARACTERS_MAX,
     EventSchema,
@@ -46,6 +48,9 @@ UnitsFunction = Callable[[Mapping[str, str], Mapping[str, str]], tuple[Made | No
 
 None: the meter filtered it out.
 """
+
+UnitsOfAllFunction = Callable[[Sequence[LoggedEvent]], list[tuple[Made | None, ...]] | None]
+"""The same for many events of one schema at once. None: one of them at least has to be looked at by itself."""
 
 _ONE = Decimal(1)
 _FAILURES = (ExpressionError, ArithmeticError)
@@ -186,6 +191,25 @@ def compile_meters(
     return units_of
 
 
+def compile_meters_for_many(
+    schema: EventSchema, meters: Sequence[UsageMeter], *, dialect: Dialect = EXACT_DIALECT
+) -> UnitsOfAllFunction:
+    """Make one function that puts all events of a request to the meters, in less time than one by one.
+
+    Its results are those of `compile_meters`. It gives none when an event lacks a field of the schema or a meter fails:
+    which one, and why, is then found by taking them one by one.
+    """
+    generated = _MetersWriter(schema, SourceWriter(inline=True), dialect).function_of_all(meters)
+
+    def units_of_all(events: Sequence[LoggedEvent]) -> list[tuple[Made | None, ...]] | None:
+        try:
+            return generated(events)
+        except (KeyError, *_FAILURES):
+            return None
+
+    return units_of_all
+
+
 class _OneByOne:
     """The meters of a schema, each with a function of its own that names the place where it fails."""
 
@@ -228,13 +252,31 @@ class _MetersWriter:
         self._needs_data = False
 
     def function(self, meters: Sequence[UsageMeter]) -> UnitsFunction:
+        lines, units = self._lines(meters)
+        return self._writer.function(parameters=["attributes", "dimensions"], body=[*lines, f"return {units}"])
+
+    def function_of_all(self, meters: Sequence[UsageMeter]) -> Callable[[Sequence[LoggedEvent]], list[Any]]:
+        """Raises `KeyError` for an event that lacks a field of the schema."""
+        lines, units = self._lines(meters)
+        of_each = [*self._variables.requirements(), *lines, f"made.append({units})"]
+        return self._writer.function(
+            parameters=["events"],
+            body=[
+                "made = []",
+                "for event in events:",
+                "    dimensions = event.dimensions",
+                "    attributes = {each.name: each.value for each in event.attributes}",
+                *(f"    {line}" for line in of_each),
+                "return made",
+            ],
+        )
+
+    def _lines(self, meters: Sequence[UsageMeter]) -> tuple[list[str], str]:
+        """What works out the units of one event, from the names `attributes` and `dimensions`; and those units."""
         results = [self._writer.new_name("u") for _ in meters]
         lines = [line for meter, result in zip(meters, results, strict=True) for line in self._meter(meter, result)]
         data = [self._variables.data()] if self._needs_data else []
-        return self._writer.function(
-            parameters=["attributes", "dimensions"],
-            body=[*self._variables.loads, *data, *lines, f"return ({''.join(f'{result}, ' for result in results)})"],
-        )
+        return [*self._variables.loads, *data, *lines], f"({''.join(f'{result}, ' for result in results)})"
 
     def _meter(self, meter: UsageMeter, result: str) -> list[str]:
         if not meter.computations:

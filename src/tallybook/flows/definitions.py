@@ -22,7 +22,14 @@ from tallybook.core.internal_schema import BOOKED_UNITS, BOOKED_USAGE_SCHEMA
 from tallybook.core.period import cycle_containing, grace_deadline
 from tallybook.core.pricing_schedule import PricingSchedule
 from tallybook.core.setting import SettingKey, SettingValue
-from tallybook.core.usage_meter import MeterStatus, UnitsFunction, UsageMeter, compile_meters
+from tallybook.core.usage_meter import (
+    MeterStatus,
+    UnitsFunction,
+    UnitsOfAllFunction,
+    UsageMeter,
+    compile_meters,
+    compile_meters_for_many,
+)
 from tallybook.flows.enrich import SchemaEnrichment
 from tallybook.storage.catalog import Catalog
 
@@ -46,10 +53,14 @@ class SchemaProgram:
         schema: EventSchema,
         meters: Sequence[UsageMeter],
         units_of: UnitsFunction,
+        *,
+        units_of_all: UnitsOfAllFunction | None = None,
         enrichment: SchemaEnrichment | None = None,
     ) -> None:
+        """`units_of_all` takes events as they were sent; None where each has to be looked at by itself."""
         self.schema = schema
         self.units_of = units_of
+        self.units_of_all = units_of_all
         self.enrichment = enrichment
         self.meter_ids = [meter.meter_id for meter in meters]
         self.meter_versions = [meter.version for meter in meters]
@@ -211,7 +222,9 @@ class Definitions:
             units_of = compile_meters(schema, meters, dialect=dialect)
         except Invalid as error:  # the dialect was chosen after they were saved
             units_of = partial(_unavailable, f"in the dialect {dialect.name}, a meter cannot work: {error.message}")
-        return SchemaProgram(schema, meters, units_of, enrichment)
+            return SchemaProgram(schema, meters, units_of, enrichment=enrichment)
+        units_of_all = None if enrichment else compile_meters_for_many(schema, meters, dialect=dialect)
+        return SchemaProgram(schema, meters, units_of, units_of_all=units_of_all, enrichment=enrichment)
 
     def _settings(
         self, organisation_id: str, keys: Sequence[SettingKey], account: Account

@@ -154,9 +154,11 @@ class JudgedEvents:
         Events whose id was seen before, in this batch or an earlier one, get the verdict "duplicate".
         """
         positions = self._columns.position
-        hours = [hour for (_, hour), count in self._receipts for _ in range(count)]
-        if self._are_new(taken.contents, seen_before):
-            taken.contents.update(zip(cast("list[bytes]", self._keys), self._contents, strict=True))
+        hours = list(chain.from_iterable(repeat(hour, count) for (_, hour), count in self._receipts))
+        by_key = cast("dict[bytes, int]", dict(zip(self._keys, self._contents, strict=True)))
+        are_distinct = len(by_key) == len(self._keys) and None not in by_key
+        if are_distinct and taken.contents.keys().isdisjoint(by_key) and by_key.keys().isdisjoint(seen_before):
+            taken.contents |= by_key
             taken.positions += positions
             taken.received_hours += hours
             return
@@ -172,16 +174,6 @@ class JudgedEvents:
             taken.received_hours.append(hours[number])
             if key in seen_before:
                 self._mark_duplicate(number, seen_before[key])
-
-    def _are_new(self, taken: Mapping[bytes, int], seen_before: Mapping[bytes, int]) -> bool:
-        """Whether every event has an id of its own that did not come before, as most do."""
-        keys = set(self._keys)
-        return (
-            len(keys) == len(self._keys)
-            and None not in keys
-            and keys.isdisjoint(taken)
-            and keys.isdisjoint(seen_before)
-        )
 
     def take_values(self, values: dict[tuple[UsagePlace, str], int]) -> None:
         """Add what metered events leave for aggregations that need more than units; it is 1 for each event and meter.
@@ -265,6 +257,74 @@ class JudgedEvents:
         self._contents += map(zlib.crc32, parts)
         schemas = self._definitions.schemas(organisation_id, set(columns.schema_name[-count:]))
         accounts = self._definitions.accounts(organisation_id, set(columns.account_reference[-count:]))
+        made = self._made_alike(events, record.received_at, schemas, accounts)
+        if made is not None:
+            self._take_alike(organisation_id, events, made, schemas)
+        else:
+            self._judge_each(record, events, schemas, accounts)
+
+    def _made_alike(
+        self,
+        events: Sequence[LoggedEvent],
+        received_at: int,
+        schemas: Mapping[str, SchemaProgram | None],
+        accounts: Mapping[str, AccountCandidates],
+    ) -> list[tuple[Made | None, ...]] | None:
+        """What the meters make of a request's events, if nothing speaks against any of them and all are of one schema.
+
+        Most requests are so. Of the others, None: their events are judged one by one, which finds what speaks against.
+        """
+        [*programs] = schemas.values()
+        if self._correction is not None or BOOKED_USAGE in schemas:
+            return None
+        if len(programs) > 1 or programs[0] is None or programs[0].units_of_all is None:
+            return None
+        columns = self._columns
+        days = [event_time // MICROSECONDS_PER_DAY for event_time in columns.event_time[-len(events) :]]
+        for reference, day in set(zip(columns.account_reference[-len(events) :], days, strict=True)):
+            account = accounts[reference].with_id
+            if account is None:
+                return None
+            deadline = account.deadlines[day]
+            if self._plan_required if deadline is None else received_at > deadline:
+                return None
+        if None in [event.id for event in events]:
+            return None
+        return programs[0].units_of_all(events)
+
+    def _take_alike(
+        self,
+        organisation_id: str,
+        events: Sequence[LoggedEvent],
+        made: list[tuple[Made | None, ...]],
+        schemas: Mapping[str, SchemaProgram | None],
+    ) -> None:
+        """Take events against which nothing speaks, with what the meters made of them."""
+        columns, count = self._columns, len(events)
+        event_ids = [event.id for event in events]
+        self._keys += event_keys(organisation_id, event_ids)
+        columns.event_id += event_ids
+        columns.status_description += [None] * count
+        columns.account_id += columns.account_reference[-count:]
+        [program] = schemas.values()
+        assert program is not None, "without a schema nothing is made of an event"
+        nothing = (None,) * len(program.meter_ids)
+        if nothing in made:
+            columns.status += [NO_MATCHING_METERS if each == nothing else METERED for each in made]
+        else:
+            columns.status += [METERED] * count
+        self._schemas += [program] * count
+        self._made += made
+
+    def _judge_each(
+        self,
+        record: LoggedRecord,
+        events: Sequence[LoggedEvent],
+        schemas: Mapping[str, SchemaProgram | None],
+        accounts: Mapping[str, AccountCandidates],
+    ) -> None:
+        """Give each event of a record its verdict."""
+        organisation_id, count, columns = record.organisation_id, len(events), self._columns
         booked = self._booked(organisation_id, events) if BOOKED_USAGE in schemas else {}
         receipts = repeat(record.received_at, count) if self._correction is None else self._first_receipts(count)
         event_ids: list[str | None] = []
