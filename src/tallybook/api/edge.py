@@ -20,6 +20,7 @@ from prometheus_client import Counter
 
 from tallybook import telemetry
 from tallybook.api.errors import error_reply
+from tallybook.api.reads import Reads, Receive
 from tallybook.config import Settings
 from tallybook.core.credential import Identity
 from tallybook.core.errors import Invalid, TallybookError, Throttled, TooLarge
@@ -29,9 +30,11 @@ from tallybook.flows.ingest import Intake
 from tallybook.storage.interfaces import EventLog, Record
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_Ticket = tuple[asyncio.Future[None], int]
+"""Who waits for a body to be durable, and how many events are in it."""
 
 _JSON = (b"content-type", b"application/json")
 _CHECKS: dict[str, Callable[[bytes], CheckedBody]] = {"/ingest": check_single, "/ingestBatch": check_batch}
@@ -69,9 +72,10 @@ class Edge:
         self._authenticator = authenticator
         self._application = application
         self._limiter = _rate_limiter(settings)
+        self._reads = Reads()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
-        self._intake: Intake[asyncio.Future[None]] = Intake(
+        self._intake: Intake[_Ticket] = Intake(
             log, backlog_bytes_max=settings.backlog_bytes_max, settle=self._settle, soon=self._call_soon
         )
 
@@ -79,7 +83,7 @@ class Edge:
         check = _CHECKS.get(scope["path"]) if scope["type"] == "http" else None
         if check is None:
             if scope["type"] == "http":
-                receive = _in_time(receive, self._settings.body_read_timeout_s)
+                receive = self._reads.in_time(receive, self._settings.body_read_timeout_s)
             await self._application(scope, receive, send)
             return
         try:
@@ -105,7 +109,10 @@ class Edge:
         if scope["method"] != "POST":
             return _reply(*error_reply(MethodNotAllowedException(headers={"Allow": "POST"})))
         headers = dict(scope["headers"])
-        identity = await self._identity(headers.get(b"authorization"), headers.get(b"x-api-key"))
+        credentials = headers.get(b"authorization"), headers.get(b"x-api-key")
+        identity = self._authenticator.cached(*credentials)
+        if identity is None:
+            identity = await asyncio.to_thread(self._authenticator.identify, *credentials)
         identity.require("ingest")
         self._throttle(identity)
         announced, is_gzip = self._announced(headers)
@@ -113,17 +120,10 @@ class Edge:
         checked = check(_expanded(body, self._settings.body_bytes_max) if is_gzip else body)
         if checked.event_count:
             await self._durable(identity, checked)
-            telemetry.events_accepted.inc(checked.event_count)
         if not checked.rejections:
             return _ACCEPTED
         telemetry.events_refused.inc(len(checked.rejections))
         return _reply(*_refusal(checked))
-
-    async def _identity(self, authorization: bytes | None, api_key: bytes | None) -> Identity:
-        known = self._authenticator.cached(authorization, api_key)
-        if known is not None:
-            return known
-        return await asyncio.to_thread(self._authenticator.identify, authorization, api_key)
 
     def _throttle(self, identity: Identity) -> None:
         if self._limiter is None:
@@ -150,7 +150,7 @@ class Edge:
         """The body, which a client may send in pieces. Raises `TooLarge` as soon as it is too large."""
         pieces: list[bytes] = []
         size = 0
-        with _Deadline(self._settings.body_read_timeout_s):
+        with self._reads.within(self._settings.body_read_timeout_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -175,66 +175,21 @@ class Edge:
             format=checked.format,
             body=checked.body,
         )
-        self._intake.submit(record, durable)
+        self._intake.submit(record, (durable, checked.event_count))
         return durable
 
     def _call_soon(self, function: Callable[[int], None], count: int) -> None:
         assert self._loop is not None, "a record was submitted from the loop"
         self._loop.call_soon(function, count)
 
-    def _settle(self, tickets: Sequence[asyncio.Future[None]], error: TallybookError | None) -> None:
+    def _settle(self, tickets: Sequence[_Ticket], error: TallybookError | None) -> None:
         assert self._loop is not None, "a ticket was made on the loop before it can be settled"
+        if error is None:
+            telemetry.events_accepted.inc(sum(event_count for _, event_count in tickets))
         if threading.get_ident() == self._loop_thread:
             _resolve(tickets, error)
         else:
             self._loop.call_soon_threadsafe(_resolve, tickets, error)
-
-
-class _Deadline:
-    """Raises `Invalid` where the task waits for a body that takes too long; `asyncio.timeout` costs five times that."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._has_passed = False
-
-    def __enter__(self) -> None:
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._pass)
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._timer.cancel()
-        assert self._task is not None, "a body is read by a task"
-        if self._has_passed and not self._task.uncancel() and isinstance(error, asyncio.CancelledError):
-            raise Invalid("the request body did not arrive in time", code="BODY_TIMEOUT") from None
-
-    def _pass(self) -> None:
-        assert self._task is not None, "a body is read by a task"
-        self._has_passed = True
-        self._task.cancel()
-
-
-def _in_time(receive: Receive, timeout_s: int) -> Receive:
-    """The same, for an application that reads bodies itself: all of a body must arrive within the time.
-
-    It counts from when the application begins to read. What follows the body, the end of the connection, may take as
-    long as it likes. Raises `Invalid`.
-    """
-    deadline: float | None = None
-    is_complete = False
-
-    async def receive_in_time() -> MutableMapping[str, Any]:
-        nonlocal deadline, is_complete
-        if is_complete:
-            return await receive()
-        now = asyncio.get_running_loop().time()
-        if deadline is None:
-            deadline = now + timeout_s
-        with _Deadline(deadline - now):
-            message = await receive()
-        is_complete = not message.get("more_body")
-        return message
-
-    return receive_in_time
 
 
 @cache  # finding a counter by its labels takes as long as counting
@@ -242,14 +197,14 @@ def _counter(path: str, status: int) -> Counter:
     return telemetry.requests.labels(path, status)
 
 
-def _resolve(tickets: Iterable[asyncio.Future[None]], error: TallybookError | None) -> None:
-    for ticket in tickets:
-        if ticket.done():  # the client went away while it waited
+def _resolve(tickets: Iterable[_Ticket], error: TallybookError | None) -> None:
+    for durable, _ in tickets:
+        if durable.done():  # the client went away while it waited
             continue
         if error is None:
-            ticket.set_result(None)
+            durable.set_result(None)
         else:
-            ticket.set_exception(error)
+            durable.set_exception(error)
 
 
 def _rate_limiter(settings: Settings) -> tuple[FixedWindowRateLimiter, RateLimitItemPerSecond] | None:

@@ -160,7 +160,7 @@ _ATTRIBUTE_VALUE = f"decimal text such as 12.50 (at most {QUANTITY_DIGITS_MAX} d
 def check_single(body: bytes) -> CheckedBody:
     """Check the body of `POST /ingest`. Raises `Invalid` when it is not `{"event": {…}}` at all."""
     try:
-        if _all_sound([_single.decode(body).event], body):
+        if _is_sound(_single.decode(body).event) and b"\\u0000" not in body:
             return CheckedBody(body=body, format=BODY_SINGLE, event_count=1)
     except _MALFORMED:
         pass  # said in detail below
@@ -228,19 +228,35 @@ def utc(instant: datetime) -> datetime:
         raise Invalid(f"{instant.isoformat()} is beyond the years 1 to 9999 in UTC") from None
 
 
+def _is_sound(event: Event) -> bool:
+    """The same as `_all_sound`, apart from U+0000, for one event: what saves time with many costs time with one."""
+    attributes = event.attributes
+    for attribute in attributes:
+        if not DECIMAL_TEXT.fullmatch(attribute.value):
+            return False
+    is_distinct = len(attributes) < 2 or len({each.name for each in attributes}) == len(attributes)
+    return is_distinct and event.timestamp.year in EVENT_TIME_YEARS
+
+
 def _all_sound(events: Sequence[Event], body: bytes) -> bool:
     """Say whether every event of a decoded body passes the checks that its types do not make."""
-    values = [attribute.value for event in events for attribute in event.attributes]
+    attributes = [event.attributes for event in events]
+    values = [attribute.value for some in attributes for attribute in some]
     lines = "\n".join(values) + "\n" if values else ""
     if b"\\u0000" in body or not _DECIMAL_LINES.fullmatch(lines) or lines.count("\n") != len(values):
         return False  # the last: a value with a line break in it would read as two
-    for event in events:
-        attributes = event.attributes
-        if event.timestamp.year not in EVENT_TIME_YEARS:
-            return False
-        if len(attributes) > 1 and len({each.name for each in attributes}) < len(attributes):
-            return False
-    return True
+    if any(year not in EVENT_TIME_YEARS for year in {event.timestamp.year for event in events}):
+        return False
+    return _have_distinct_names(attributes)
+
+
+def _have_distinct_names(attributes: Sequence[Sequence[Attribute]]) -> bool:
+    """Say whether no event has two attributes of one name."""
+    names = [attribute.name for some in attributes for attribute in some]
+    alike = names[: len(attributes[0])]
+    if set(map(len, attributes)) == {len(alike)} and names == alike * len(attributes):
+        return len(set(alike)) == len(alike)  # as most requests are: all events have the same names in the same order
+    return all(len({each.name for each in some}) == len(some) for some in attributes)
 
 
 def _parts(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
