@@ -18,7 +18,8 @@ from rides import DUPLICATE, define_rides, ride, status_of
 from running_server import RunningServer, running_server, wait_until
 
 BATCH = 200
-DISK_MEBIBYTES = 24
+DISK_MEBIBYTES = 40
+BALLAST_MEBIBYTES = 24  # freed later: more than the log can hold by then, as `docs/operations.md` asks for
 
 
 def send(client: httpx.Client, first: int, count: int = BATCH) -> httpx.Response:
@@ -138,7 +139,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Path) -> None:
     """The whole folder is on the full disk: log, database and lake. Freed room is enough to go on, unattended."""
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(8 * 1024 * 1024))
+    ballast.write_bytes(bytes(BALLAST_MEBIBYTES * 1024 * 1024))
     with running_server(small_disk, environment={"TALLYBOOK_ARCHIVE_INTERVAL_S": "1"}) as server:
         client = server.client(server.create_key())
         define_rides(client)
