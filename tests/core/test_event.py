@@ -268,6 +268,16 @@ def test_a_batch_has_one_to_a_thousand_events() -> None:
         check_batch(batch(*(event(f"e{number}") for number in range(EVENTS_MAX + 1))))
 
 
+def test_a_name_that_stands_twice_is_found_among_events_that_fit_together_otherwise() -> None:
+    """One after the other the names of these three are a, b, a, b, a, b; the second event alone has one twice."""
+    attributes = [[{"name": name, "value": "1"} for name in names] for names in ("ab", "aba", "b")]
+    checked = check_batch(batch(*(event(f"e{number}", attributes=each) for number, each in enumerate(attributes))))
+    assert checked.event_count == 2
+    [refusal] = checked.rejections
+    assert (refusal.index, refusal.id) == (1, "e1")
+    assert refusal.message.startswith("events[1].attributes[2].name: 'a'")
+
+
 def test_a_bad_event_does_not_keep_the_others_out() -> None:
     """The accepted ones are logged in their order, the refused ones named by index and id."""
     bad, worse = event("bad", timestamp="never"), {"id": "worse"}
