@@ -90,6 +90,9 @@ def _asks_for_nothing(value: object) -> bool:
     return not value or (isinstance(value, dict) and not any(value.values()))
 
 
+_FRAMEWORKS_OWN = get_serializer()
+
+
 class ExactResponse(Response[Any]):
     """Answers with decimals as JSON numbers, to the last digit, in the shapes of the request's generation."""
 
@@ -97,8 +100,7 @@ class ExactResponse(Response[Any]):
         self.content = as_spoken(request, self.content)
         return super().to_asgi_response(app, request, **options)
 
-    # The signature, default included, is that of the framework's method.
-    def render(self, content: Any, media_type: str, enc_hook: Any = get_serializer()) -> bytes:  # noqa: B008
+    def render(self, content: Any, media_type: str, enc_hook: Any = _FRAMEWORKS_OWN) -> bytes:
         if isinstance(content, bytes | str):
             return super().render(content, media_type, enc_hook)
         return msgspec.json.Encoder(decimal_format="number", enc_hook=enc_hook).encode(content)

@@ -69,8 +69,13 @@ class Listing(Generic[P]):
         self._combinations = None if combinations is None else [frozenset(each) for each in combinations]
         self._sorts = tuple(sorts)
         self._order = tuple(order)
-        # A type that arrives as a value is beyond the checker; msgspec takes it.
-        contents = tuple[int, dict[str, str], tuple[SortKey, ...], str | None, position]  # type: ignore[valid-type]
+        contents = tuple[
+            int,
+            dict[str, str],
+            tuple[SortKey, ...],
+            str | None,
+            position,  # type: ignore[valid-type]  # a type that arrives as a value is beyond the checker; msgspec takes it
+        ]
         self._contents = msgspec.json.Decoder(contents)
 
     def asked(

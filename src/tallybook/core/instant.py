@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001  # to subtract from timestamps without an offset, which are UTC
+EPOCH_NAIVE = EPOCH.replace(tzinfo=None)  # to subtract from timestamps without an offset, which are UTC
 MICROSECONDS_PER_HOUR = 3_600_000_000
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import NoReturn, assert_never
+from typing import Any, NoReturn, assert_never
 
 from msgspec import Struct
 
@@ -407,17 +407,16 @@ OWN: Mapping[str, _Choice] = {**CHOICES, **LETTERHEAD, **TAX}
 
 def organisation_choices(settings: Iterable[Setting]) -> OrganisationChoices:
     """What these settings, all of one organisation, choose; others do not matter."""
-    chosen = _chosen(CHOICES, settings)
-    return OrganisationChoices(**chosen)  # type: ignore[arg-type]  # each field has the reader of its own type
+    return OrganisationChoices(**_chosen(CHOICES, settings))
 
 
 def letterhead(settings: Iterable[Setting], *, name: str) -> Letterhead:
     """The organisation's paper by these settings of its; headed by its `name` where it has chosen nothing."""
-    chosen = {"lines": (name,), **_chosen(LETTERHEAD, settings)}
-    return Letterhead(**chosen)  # type: ignore[arg-type]  # each field has the reader of its own type
+    return Letterhead(**{"lines": (name,), **_chosen(LETTERHEAD, settings)})
 
 
-def _chosen(choices: Mapping[str, _Choice], settings: Iterable[Setting]) -> dict[str, object]:
+def _chosen(choices: Mapping[str, _Choice], settings: Iterable[Setting]) -> dict[str, Any]:
+    """What is chosen, by field; each in the type of its field, as the choice reads it."""
     own = [setting for setting in settings if setting.place.namespace is Namespace.TOGAI]
     found = [(choices[setting.place.setting_id], setting) for setting in own if setting.place.setting_id in choices]
     return {choice.field: choice.read(setting.value.text) for choice, setting in found}
